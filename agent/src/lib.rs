@@ -1,0 +1,1 @@
+//! The agent: executes plans on one device's container runtime and never lets go.

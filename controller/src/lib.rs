@@ -1,0 +1,1 @@
+//! The controller: from custom resources to plans on the bus, and from reports to status.

@@ -1,0 +1,1 @@
+//! API types of longshore.dev/v1alpha1: one kind per file, validated names, conditions.

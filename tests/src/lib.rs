@@ -1,0 +1,1 @@
+//! Whole-system proofs: contract suites, seeded simulation, end to end, benchmarks.

@@ -1,0 +1,294 @@
+//! What goes wrong, as Kubernetes words it: every refused request is a `Status` object whose code,
+//! reason, message and details clients parse.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::kinds::Resource;
+
+/// One field-level complaint of an `Invalid` or `Forbidden` answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// `FieldValueInvalid`, `FieldValueRequired`, …
+    pub(crate) reason: String,
+    /// What is wrong, without the path.
+    pub(crate) message: String,
+    /// Path such as `spec.replicas`.
+    pub(crate) field: String,
+}
+
+impl Cause {
+    pub(crate) fn invalid(field: &str, value: &Value, why: &str) -> Self {
+        Self {
+            reason: "FieldValueInvalid".into(),
+            message: format!("Invalid value: {value}: {why}"),
+            field: field.into(),
+        }
+    }
+
+    pub(crate) fn required(field: &str, why: &str) -> Self {
+        Self { reason: "FieldValueRequired".into(), message: format!("Required value: {why}"), field: field.into() }
+    }
+
+    pub(crate) fn forbidden(field: &str, why: &str) -> Self {
+        Self { reason: "FieldValueForbidden".into(), message: format!("Forbidden: {why}"), field: field.into() }
+    }
+}
+
+/// A refusal, ready to be sent as a `Status`.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
+    code: StatusCode,
+    reason: &'static str,
+    message: String,
+    details: Map<String, Value>,
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ApiError {
+    fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { code, reason, message: message.into(), details: Map::new() }))
+    }
+
+    fn about(mut self, name: &str, group: &str, kind: &str) -> Self {
+        let details = &mut self.0.details;
+        for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
+            if !value.is_empty() {
+                details.insert(key.into(), value.into());
+            }
+        }
+        self
+    }
+
+    fn because(mut self, causes: &[Cause]) -> Self {
+        if !causes.is_empty() {
+            let list = causes.iter().map(|c| {
+                let mut cause = Map::from_iter([("reason".to_owned(), Value::from(c.reason.as_str()))]);
+                if !c.message.is_empty() {
+                    cause.insert("message".into(), c.message.as_str().into());
+                }
+                if !c.field.is_empty() {
+                    cause.insert("field".into(), c.field.as_str().into());
+                }
+                Value::Object(cause)
+            });
+            self.0.details.insert("causes".into(), list.collect());
+        }
+        self
+    }
+
+    fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.details.insert("retryAfterSeconds".into(), seconds.into());
+        self
+    }
+
+    pub(crate) fn code(&self) -> StatusCode {
+        self.0.code
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        self.0.reason
+    }
+
+    /// Seconds for the `Retry-After` header, where the client should try again.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.0.details.get("retryAfterSeconds").and_then(Value::as_u64)
+    }
+
+    /// The `Status` object on the wire.
+    pub(crate) fn to_status(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.0.message, "reason": self.0.reason, "code": self.0.code.as_u16(),
+        });
+        if !self.0.details.is_empty() {
+            status["details"] = Value::Object(self.0.details.clone());
+        }
+        status
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
+    }
+
+    /// No such path. kubectl tells "no such resource type" from "no such object" by this shape.
+    pub(crate) fn no_such_path() -> Self {
+        let cause = Cause {
+            reason: "UnexpectedServerResponse".into(),
+            message: "404 page not found".into(),
+            field: String::new(),
+        };
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+            .because(&[cause])
+    }
+
+    pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
+        Self::not_found_in(&resource.group, &resource.plural, name)
+    }
+
+    pub(crate) fn not_found_in(group: &str, plural: &str, name: &str) -> Self {
+        let message = format!("{} \"{name}\" not found", qualified(plural, group));
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message).about(name, group, plural)
+    }
+
+    pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
+        let message = format!("{} \"{name}\" already exists", resource.qualified());
+        Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(name, &resource.group, &resource.plural)
+    }
+
+    pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
+        Self::conflict(
+            resource,
+            name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        )
+    }
+
+    pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
+        Self::new(StatusCode::CONFLICT, "Conflict", message).about(name, &resource.group, &resource.plural)
+    }
+
+    /// Server-side apply met fields of other managers; `message` lists them.
+    pub(crate) fn apply_conflict(message: String, causes: &[Cause]) -> Self {
+        Self::new(StatusCode::CONFLICT, "Conflict", message).because(causes)
+    }
+
+    pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
+        let qualified = if resource.group.is_empty() {
+            resource.kind.clone()
+        } else {
+            format!("{}.{}", resource.kind, resource.group)
+        };
+        let listed = list_causes(causes);
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("{qualified} \"{name}\" is invalid: {listed}"))
+            .about(name, &resource.group, &resource.kind)
+            .because(causes)
+    }
+
+    /// A request that is invalid as such, with no object to name.
+    pub(crate) fn invalid_request(causes: &[Cause]) -> Self {
+        let message = format!(" \"\" is invalid: {}", list_causes(causes));
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).because(causes)
+    }
+
+    pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!("{} \"{name}\" is forbidden: {why}", resource.qualified());
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).about(name, &resource.group, &resource.plural)
+    }
+
+    pub(crate) fn namespace_terminating(resource: &Resource, name: &str, namespace: &str) -> Self {
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let cause = Cause {
+            reason: "NamespaceTerminating".into(),
+            message: format!("namespace {namespace} is being terminated"),
+            field: "metadata.namespace".into(),
+        };
+        Self::forbidden(resource, name, &why).because(&[cause])
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
+    }
+
+    pub(crate) fn not_acceptable(accepted: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "NotAcceptable",
+            format!("only the following media types are accepted: {accepted}"),
+        )
+    }
+
+    pub(crate) fn unsupported_media_type(accepted: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            format!("the body of the request was in an unknown format - accepted media types include: {accepted}"),
+        )
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {limit}"),
+        )
+    }
+
+    /// The wanted resourceVersion is older than the history kept.
+    pub(crate) fn expired(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "Expired", message)
+    }
+
+    /// The wanted resourceVersion lies in the future: never seen here.
+    pub(crate) fn future_version(wanted: u64, current: u64) -> Self {
+        let cause = Cause {
+            reason: "ResourceVersionTooLarge".into(),
+            message: "Too large resource version".into(),
+            field: String::new(),
+        };
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "Timeout",
+            format!("Timeout: Too large resource version: {wanted}, current: {current}"),
+        )
+        .because(&[cause])
+        .retry_after(1)
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        let message = message.into();
+        let cause = Cause { reason: String::new(), message: message.clone(), field: String::new() };
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", format!("Internal error occurred: {message}"))
+            .because(&[cause])
+    }
+
+    /// An error whose text is the whole message, as Kubernetes sends for untyped failures.
+    pub(crate) fn unknown(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
+    /// The store refused the write; nothing was changed as far as the server knows.
+    pub(crate) fn storage(full: bool, message: impl Into<String>) -> Self {
+        let code = if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };
+        Self::new(code, "InternalError", message)
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message).retry_after(1)
+    }
+}
+
+fn list_causes(causes: &[Cause]) -> String {
+    let each: Vec<String> = causes
+        .iter()
+        .map(|c| if c.field.is_empty() { c.message.clone() } else { format!("{}: {}", c.field, c.message) })
+        .collect();
+    match each.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
+/// `workloads.longshore.dev`, or `configmaps` for the core group.
+pub(crate) fn qualified(plural: &str, group: &str) -> String {
+    if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::SpecHash;
 use crate::names::{ContainerKey, DnsLabel};
-use crate::spec::{ContainerBehaviour, ContainerConfig, ContainerSpec};
+use crate::spec::{ContainerBehaviour, ContainerConfig, ContainerSpec, ContentRef};
 
 /// One device's whole desired set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,13 @@ pub struct DesiredWorkload {
     /// What happens when it does not become healthy in time.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Another value than the last one makes the agent forget what failed and try again at once. From
+    /// the Workload's annotation `longshore.dev/retry`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+    /// Registry credentials (`.dockerconfigjson` of Secrets) tried for its pulls. Outside every hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<ContentRef>,
 }
 
 /// Whether drift is undone.

@@ -13,3 +13,10 @@ pub mod names;
 pub mod observed;
 pub mod spec;
 pub mod step;
+
+pub mod check;
+pub mod drift;
+pub mod explain;
+pub mod planner;
+
+pub use planner::plan;

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::DnsLabel;
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands `skip_serializing_if` a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands `skip_serializing_if` a reference"
+)]
 fn is_false(value: &bool) -> bool {
     !*value
 }

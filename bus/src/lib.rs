@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod envelope;
+pub mod memory;
 pub mod port;
 pub mod topic;
 

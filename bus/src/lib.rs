@@ -3,6 +3,7 @@
 //! process. See docs/bus.md for the contract in words and `bus/vectors` for its test vectors.
 
 pub mod clock;
+pub mod codec;
 pub mod envelope;
 pub mod memory;
 pub mod port;

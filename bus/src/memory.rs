@@ -216,13 +216,14 @@ impl Drop for MemoryBus {
 
 /// Delivers what is due and waits for what is next. Ends when the broker and all clients are gone.
 async fn courier(shared: Weak<Shared>) {
-    /// How long the courier may hold the broker alive after its last handle is gone.
+    /// With nothing to deliver the courier looks this often whether the last handle is gone; until then
+    /// it keeps the broker alive.
     const LINGER: Duration = Duration::from_secs(60);
     loop {
         let Some(strong) = shared.upgrade() else { return };
         let next = strong.lock().deliver_due(Instant::now());
         let wake_at = next.unwrap_or_else(|| Instant::now() + LINGER);
-        // Only a weak handle is held while waiting without a deadline, so that the broker can go.
+        // Cancel-safe: both arms only wake; what is due is read from the state.
         tokio::select! {
             biased;
             () = strong.queued.notified() => {}

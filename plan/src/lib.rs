@@ -9,6 +9,7 @@
 
 pub mod desired;
 pub mod hash;
+pub mod model;
 pub mod names;
 pub mod observed;
 pub mod spec;

@@ -43,7 +43,7 @@ impl Observed {
 
 /// Whether the container runtime can be used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum RuntimeState {
     /// It answers.
     Ready {
@@ -92,6 +92,10 @@ pub struct ObservedContainer {
     pub health: Health,
     /// The changeable part, read back from the engine and brought into the model's form.
     pub config: ContainerConfig,
+    /// The host ports it has bound while it is up, sorted. For a container of another hash than the
+    /// desired one nothing else tells what it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_ports: Vec<HostPort>,
     /// How often the engine or the agent restarted it.
     #[serde(default)]
     pub restarts: u32,
@@ -105,7 +109,7 @@ pub struct ObservedContainer {
 
 /// A container's state, in Docker's terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[allow(missing_docs)]
 pub enum ContainerState {
     /// Made and never started.

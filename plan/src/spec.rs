@@ -52,7 +52,7 @@ pub struct EnvVar {
 
 /// Where an environment variable's value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum EnvSource {
     /// The value itself, as declared.
     Value(String),
@@ -102,7 +102,7 @@ pub struct ContentFile {
 
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum MountSource {
     /// A path on the device, which must exist unless `create` makes the directory.
     HostPath {
@@ -319,7 +319,7 @@ impl SecurityContext {
 
 /// When the engine (Docker) or the agent (CRI) starts an exited container again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum RestartPolicy {
     /// Whenever it exits.
     #[default]
@@ -386,7 +386,7 @@ impl Resources {
 
 /// When an image is pulled before a container is created, in Kubernetes' terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum PullPolicy {
     /// Before every creation.
     Always,
@@ -399,7 +399,7 @@ pub enum PullPolicy {
 
 /// What a probe does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[allow(missing_docs)]
 pub enum ProbeAction {
     /// A command inside the container; exit code 0 is success.
@@ -446,7 +446,7 @@ pub struct Dependency {
 
 /// How far a dependency must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum DependencyCondition {
     /// Running, or completed.
     Started,
@@ -458,7 +458,7 @@ pub enum DependencyCondition {
 
 /// What happens when content mounted as files changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum OnConfigChange {
     /// Another container.
     Replace,

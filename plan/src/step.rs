@@ -51,9 +51,32 @@ pub struct Step {
     pub reason: Reason,
 }
 
+impl Step {
+    /// The container it acts on. An image, a network or a volume is no container's own.
+    pub fn container(&self) -> Option<ContainerKey> {
+        match &self.action {
+            Action::PullImage { .. }
+            | Action::CreateNetwork { .. }
+            | Action::RemoveNetwork { .. }
+            | Action::CreateVolume { .. }
+            | Action::RemoveVolume { .. } => None,
+            Action::CreateContainer { container }
+            | Action::StartContainer { container }
+            | Action::StopContainer { container }
+            | Action::UnpauseContainer { container }
+            | Action::RenameContainer { container }
+            | Action::UpdateContainer { container }
+            | Action::ReplaceContainer { container }
+            | Action::RemoveContainer { container } => {
+                Some(ContainerKey::new(self.workload.clone(), container.clone()))
+            }
+        }
+    }
+}
+
 /// What a step does. Containers are named by key; their spec is looked up in the desired set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Action {
     /// Bring the image to the device (or see that it is there, by the container's pull policy).
     PullImage {
@@ -127,7 +150,7 @@ pub enum Action {
 
 /// What must be true before a step has an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Precondition {
     /// Nothing: the action is idempotent by itself.
     None,
@@ -142,7 +165,7 @@ pub enum Precondition {
 
 /// Why a step is taken. The words are in [`crate::explain`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Reason {
     /// Declared, and not there yet.
     Declared,
@@ -185,7 +208,7 @@ pub struct Held {
 
 /// Why nothing is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum HeldCause {
     /// The device is paused.
     DevicePaused,
@@ -249,7 +272,7 @@ pub struct NumberedStep {
 
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum StepOutcome {
     /// Done, or found already done.
     Done {

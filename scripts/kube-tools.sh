@@ -34,8 +34,7 @@ if ! built; then
         echo "kube-tools: building Kubernetes $version and etcd into $tools (minutes, once)" >&2
         rm -f "$tools/stamp"
         build() { # <module dir> <output> <ldflags>
-            (cd "$source_dir/$1" && CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-                -ldflags "-s -w $3" -o "$tools/$2.new" . 9>&- >&2)
+            (cd "$source_dir/$1" && go build -buildvcs=false -ldflags "-s -w $3" -o "$tools/$2.new" . 9>&- >&2)
             mv "$tools/$2.new" "$tools/$2" # never a half-written program under its final name
         }
         build etcd etcd ""

@@ -1,1 +1,3 @@
 //! Whole-system proofs: contract suites, seeded simulation, end to end, benchmarks.
+
+pub mod harness;

@@ -21,3 +21,6 @@ pub mod explain;
 pub mod planner;
 
 pub use planner::plan;
+
+#[cfg(test)]
+mod arbitrary;

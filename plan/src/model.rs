@@ -14,7 +14,10 @@ use crate::desired::{DesiredContainer, DesiredSet};
 use crate::drift::config_differences;
 use crate::hash::{SpecHash, config_digest};
 use crate::names::{ContainerKey, DnsLabel, EngineId};
-use crate::observed::{Applied, ContainerState, Failure, FailureReason, Observed, OwnedVolume, Retry};
+use crate::observed::{
+    Applied, ContainerState, Failure, FailureReason, Observed, ObservedContainer, OwnedVolume, Retry,
+};
+use crate::planner::rests;
 use crate::spec::{Port, RestartPolicy};
 use crate::step::{Action, Plan, Precondition, Reason, Step, StepOutcome};
 use replace::Journal;
@@ -85,18 +88,14 @@ impl ModelDevice {
     pub fn observed(&self) -> Observed {
         let mut observed = self.observed.clone();
         for container in &mut observed.containers {
-            container.host_ports = if container.state.is_up() {
-                engine::host_ports(self.ports.get(&container.id).map(Vec::as_slice).unwrap_or_default())
-            } else {
-                Vec::new()
-            };
+            let ports = self.ports.get(&container.id).map(Vec::as_slice).unwrap_or_default();
+            container.host_ports = engine::host_ports(ports);
         }
         observed.containers.sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
         observed
     }
 
-    /// Promises broken so far, in words: two of one container ran together, a container was started or
-    /// stopped that was not ours to touch.
+    /// Promises broken so far, in words: two of one container ran together that did not before.
     pub fn broken(&self) -> &[String] {
         &self.broken
     }
@@ -138,7 +137,6 @@ impl ModelDevice {
     /// Somebody works on the device behind our back, or a process ends.
     pub fn meddle(&mut self, with: impl FnOnce(&mut Observed)) {
         with(&mut self.observed);
-        self.note_running();
     }
 
     /// A process ends.
@@ -233,7 +231,8 @@ impl ModelDevice {
                 let id = self.create(&key, want, &want.engine_name)?;
                 self.start(&id)?;
                 self.settled(&key, want);
-                Ok(())
+                // There is nothing to go back to: an unhealthy one stays, and the failure says so.
+                self.call(&key, &want.hash, Micro::Healthy)
             }
             (Action::RemoveContainer { .. }, Some(key), Some(id)) => {
                 self.remove(&id)?;
@@ -298,10 +297,13 @@ impl ModelDevice {
 
     /// Notes in the ledger what has been brought about, once all of it has.
     fn settled(&mut self, key: &ContainerKey, want: &DesiredContainer) {
-        let as_desired = self.observed.containers.iter().any(|c| {
-            &c.key == key && c.hash == want.hash && config_differences(&want.config, &c.config).is_empty()
-        });
-        if !as_desired {
+        let as_desired = |c: &ObservedContainer| {
+            let same = &c.key == key && c.hash == want.hash && c.engine_name == want.engine_name;
+            let up = c.state.is_up() && c.state != ContainerState::Paused;
+            let settled = up || rests(c, want.config.restart_policy);
+            same && settled && config_differences(&want.config, &c.config).is_empty()
+        };
+        if !self.observed.containers.iter().any(as_desired) {
             return;
         }
         let digest = config_digest(&want.config);

@@ -157,6 +157,8 @@ fn fixed(
         for object in objects(item) {
             ours(&mut fixed, object);
         }
+    }
+    for item in items.iter().filter(|i| decide::stuck_extra(i).is_some() || decide::cannot_stop(i)) {
         fixed.ports.extend(claims::held_now(item).into_iter().map(|c| (c, item.key.to_string())));
     }
     fixed

@@ -1,5 +1,7 @@
 //! The engine's calls, each of which can fail or be the last.
 
+use std::collections::BTreeSet;
+
 use super::{Micro, ModelDevice, Trouble};
 use crate::desired::{DesiredContainer, DesiredSet};
 use crate::hash::SpecHash;
@@ -43,8 +45,8 @@ impl ModelDevice {
             Micro::Volume => FailureReason::VolumeFailed,
             Micro::Create => FailureReason::CreateFailed,
             Micro::Rename => FailureReason::NameConflict,
-            Micro::Update | Micro::Unpause | Micro::SetPolicy => FailureReason::UpdateFailed,
-            Micro::Start => FailureReason::StartFailed,
+            Micro::Update | Micro::SetPolicy => FailureReason::UpdateFailed,
+            Micro::Start | Micro::Unpause => FailureReason::StartFailed,
             Micro::Healthy => FailureReason::Unhealthy,
             Micro::Stop | Micro::Remove => FailureReason::RemoveFailed,
         }))
@@ -65,10 +67,11 @@ impl ModelDevice {
             return Err(Trouble::Refused);
         };
         self.call(&key, &hash, micro)?;
+        let before = self.doubled();
         if let Some(container) = self.observed.containers.iter_mut().find(|c| &c.id == id) {
             how(container);
         }
-        self.note_running();
+        self.note_doubled(&before);
         Ok(())
     }
 
@@ -210,6 +213,7 @@ impl ModelDevice {
     /// The host goes down and comes up again: the engine starts what its policy says, also what was
     /// stopped by hand under `Always`.
     pub fn restart_engine(&mut self) {
+        let before = self.doubled();
         for container in &mut self.observed.containers {
             let was_up = container.state.is_up();
             let starts = match (&container.state, container.config.restart_policy) {
@@ -224,18 +228,20 @@ impl ModelDevice {
                 container.state = ContainerState::Exited { exit_code: 137, oom_killed: false };
             }
         }
-        self.note_running();
+        self.note_doubled(&before);
     }
 
-    /// Notes when two of one container run.
-    pub(super) fn note_running(&mut self) {
-        let up: Vec<_> = self.observed.containers.iter().filter(|c| c.state.is_up()).collect();
-        let twice = up.iter().enumerate().find(|(i, a)| up[..*i].iter().any(|b| b.key == a.key));
-        if let Some((_, container)) = twice {
-            let words = format!("two of {} run together", container.key);
-            if self.broken.last() != Some(&words) {
-                self.broken.push(words);
-            }
+    /// Keys of which more than one runs.
+    pub(super) fn doubled(&self) -> BTreeSet<ContainerKey> {
+        let mut seen = BTreeSet::new();
+        let up = self.observed.containers.iter().filter(|c| c.state.is_up());
+        up.filter(|c| !seen.insert(&c.key)).map(|c| c.key.clone()).collect()
+    }
+
+    /// Notes what runs twice and did not before.
+    fn note_doubled(&mut self, before: &BTreeSet<ContainerKey>) {
+        for key in self.doubled().difference(before) {
+            self.broken.push(format!("two of {key} run together"));
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn of_spec(spec: &ContainerSpec) -> Vec<Claim> {
     claims
 }
 
-/// What an object of ours has bound while it is up.
+/// What an object of ours publishes: bound while it is up.
 pub(crate) fn of_object(object: &ObservedContainer) -> Vec<Claim> {
     object.host_ports.iter().map(Claim::from).collect()
 }
@@ -75,7 +75,9 @@ pub(crate) fn wanted(item: &Item<'_>, needs: &Needs, may_run: bool) -> Vec<Claim
     }
 }
 
-/// Of a container made from the desired spec the spec tells more than a report does.
+/// Of a container made from the desired spec the spec tells more than a report does. Of one that is only
+/// taken for it, the report counts if there is one.
 fn of_keeper(item: &Item<'_>, keeper: &ObservedContainer) -> Vec<Claim> {
-    if keeper.hash == item.desired.hash { of_spec(&item.desired.spec) } else { of_object(keeper) }
+    let adopted = item.same_spec(keeper) && keeper.host_ports.is_empty();
+    if keeper.hash == item.desired.hash || adopted { of_spec(&item.desired.spec) } else { of_object(keeper) }
 }

@@ -93,6 +93,10 @@ fn make_missing(item: &Item<'_>, forbidden: &Forbidden) -> Needs {
 }
 
 fn recreate(item: &Item<'_>, keeper: &ObservedContainer, forbidden: &Forbidden) -> Needs {
+    // It did what it was for; its remains are in nobody's way.
+    if item.completed() {
+        return Needs::default();
+    }
     let known = item.applied_matches();
     if known && item.observes() {
         return Needs::hold(observed_drift(vec![drift::STATE.to_owned()]));
@@ -113,6 +117,13 @@ fn replace(item: &Item<'_>, keeper: &ObservedContainer, forbidden: &Forbidden) -
     let mut needs = make(item, Make::Replace, reason, forbidden);
     if needs.make.is_none() {
         keep_alive(item, keeper, forbidden, &mut needs);
+    } else if is_leftover(&keeper.engine_name, &item.desired.engine_name) {
+        // The replacement needs the leftover names itself.
+        let gate = rename_gate(item, forbidden, &keeper.hash);
+        needs.rename = admit(gate, drifted(&[drift::NAME]), &mut needs.held);
+        if needs.rename.is_none() {
+            needs.make = None;
+        }
     }
     needs
 }
@@ -254,6 +265,13 @@ pub(crate) enum Gate {
     Held(HeldCause),
 }
 
+/// Whether the object that stays cannot be stopped just now, should that be asked for.
+pub(crate) fn cannot_stop(item: &Item<'_>) -> bool {
+    item.keeper.is_some_and(|keeper| {
+        matches!(remove_gate(&item.failures, Some(&item.desired.hash), keeper), Gate::Held(_))
+    })
+}
+
 /// Why the container's surplus objects cannot be removed now.
 pub(crate) fn stuck_extra(item: &Item<'_>) -> Option<HeldCause> {
     item.extras.iter().find_map(|extra| match remove_gate(&item.failures, Some(&item.desired.hash), extra) {
@@ -306,7 +324,7 @@ fn verdict<'a>(failures: impl Iterator<Item = &'a Failure>) -> Gate {
 /// does not keep the old container from being started again, a refused update does not keep it from
 /// being unfrozen.
 fn concerns(reason: FailureReason, attempt: Attempt) -> bool {
-    use Attempt::{Make, Remove, Rename, Start, Update};
+    use Attempt::{Make, Remove, Rename, Start, Unpause, Update};
     match reason {
         FailureReason::ImageNotFound
         | FailureReason::ImageTagNotFound
@@ -319,9 +337,8 @@ fn concerns(reason: FailureReason, attempt: Attempt) -> bool {
         | FailureReason::Unhealthy
         | FailureReason::NetworkFailed
         | FailureReason::VolumeFailed => attempt == Make,
-        FailureReason::StartFailed | FailureReason::PortConflict | FailureReason::DependencyNotReady => {
-            matches!(attempt, Make | Start)
-        }
+        FailureReason::StartFailed => matches!(attempt, Make | Start | Unpause),
+        FailureReason::PortConflict | FailureReason::DependencyNotReady => matches!(attempt, Make | Start),
         FailureReason::NameConflict => matches!(attempt, Make | Rename),
         FailureReason::ContentMissing => matches!(attempt, Make | Start | Update),
         FailureReason::UpdateFailed => attempt == Update,

@@ -22,7 +22,7 @@ use super::index::Item;
 use super::order;
 use crate::names::DnsLabel;
 use crate::observed::{ContainerState, FailureReason, ObservedContainer};
-use crate::spec::Protocol;
+use crate::spec::{DependencyCondition, Protocol};
 use crate::step::HeldCause;
 
 /// What cannot be moved: names and ports with whoever has them.
@@ -244,26 +244,30 @@ impl<'a, 'b> Settling<'a, 'b> {
     /// Why a dependency of the container will not be met.
     fn unmet(&self, i: usize) -> Option<HeldCause> {
         let item = &self.items[i];
-        order::dependencies(item.workload, &item.desired.name).into_iter().find_map(|(name, _)| {
+        order::dependencies(item.workload, &item.desired.name).into_iter().find_map(|(name, condition)| {
             match self.by_key.get(&(&item.key.workload, name)) {
                 None => Some(not_ready(&format!("it waits for {name}, which its workload lacks"), true)),
-                Some(&on) if self.may_be_met(on) => None,
+                Some(&on) if self.may_be_met(on, condition) => None,
                 Some(_) => Some(not_ready(&format!("it waits for {name}"), false)),
             }
         })
     }
 
-    /// Whether a dependency is met, or may come to be: how far it must be is for the agent to see.
-    fn may_be_met(&self, on: usize) -> bool {
+    /// Whether a dependency is met, or may come to be: how far it is, is for the agent to see. An old
+    /// container will do as a running dependency, but its end is not the one that is waited for.
+    fn may_be_met(&self, on: usize, condition: DependencyCondition) -> bool {
         let (item, needs) = (&self.items[on], &self.needs[on]);
-        let done = |k: &ObservedContainer| {
+        let counts = |k: &ObservedContainer| match condition {
+            DependencyCondition::Started | DependencyCondition::Healthy => true,
+            DependencyCondition::Completed => item.same_spec(k),
+        };
+        let ended = |k: &ObservedContainer| {
             item.same_spec(k) && matches!(k.state, ContainerState::Exited { exit_code: 0, .. })
         };
-        item.completed()
-            || item.keeper.is_some_and(done)
-            || needs.make.is_some()
-            || needs.start.is_some()
-            || (self.may_run(on) && item.keeper.is_some_and(|k| k.state.is_up()))
+        let runs = |k: &ObservedContainer| {
+            counts(k) && (needs.start.is_some() || (k.state.is_up() && self.may_run(on)))
+        };
+        item.completed() || needs.make.is_some() || item.keeper.is_some_and(|k| ended(k) || runs(k))
     }
 
     /// Holds one container that loses a port. Whether one was.

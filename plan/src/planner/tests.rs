@@ -1,1 +1,1 @@
-//! Tests (below).
+mod properties;

@@ -5,6 +5,8 @@
 //! state is then read again, never assumed.
 
 pub mod docker;
+mod http_exchange;
+pub mod probe_network;
 pub mod sim;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,382 @@
+//! The new container instead of the old one, put back if it does not become healthy.
+//!
+//! ```text
+//! Creating ──► Switching ──► Committing        create <name>.next │ old: policy no, rename <name>.prev;
+//!    │             │                           new: rename <name>; stop old; start new; watch │ remove old
+//!    ▼             ▼
+//!  left as    PuttingBack                      stop and remove new; old: rename, policy, start
+//!  it was
+//! ```
+//!
+//! A phase is journaled before its first effect, and every effect is made only if the device is not so
+//! already. So any phase can be begun again after any crash, of the agent, the engine or both, and goes
+//! the way it went: what began to be put back is put back.
+//!
+//! Guarantees: one create; the new one is never started before the old one was stopped, and neither is
+//! ever started by the engine beside the other: the old one's policy is `no` before it is stopped, the new
+//! one gets its own only after that.
+
+use std::time::Duration;
+
+use longshore_plan::desired::{DesiredContainer, DesiredWorkload, OnFailure};
+use longshore_plan::hash::config_digest;
+use longshore_plan::names::{ContainerKey, EngineId};
+use longshore_plan::observed::{Applied, ContainerState, FailureReason};
+use longshore_plan::spec::RestartPolicy;
+
+use super::step::Effects;
+use super::wait::{Waited, overtaken};
+use super::{Executor, Failed, Interrupt, Trouble};
+use crate::answers::SUPERSEDED;
+use crate::ledger::{OwnedContainer, PutBack, Record, ReplaceJournal, ReplacePhase};
+use crate::ownership::{next_name, previous_name};
+use crate::runtime::ContainerDetail;
+
+/// So often a container that was put back is started before it is left to the next plan.
+const PUT_BACK_STARTS: u32 = 5;
+/// How long one that was put back may take to run.
+const PUT_BACK_WAIT: Duration = Duration::from_secs(10);
+
+impl Executor {
+    /// Replaces `old`. Until the new one exists nothing is journaled and the old one is not touched.
+    pub(super) async fn replace(
+        &mut self,
+        workload: &DesiredWorkload,
+        container: &DesiredContainer,
+        old: &EngineId,
+        step: Option<String>,
+    ) -> Result<Effects, Trouble> {
+        self.wait_for_dependencies(workload, container).await?;
+        // What can fail without the engine fails before anything is written down.
+        drop(self.request(workload, container, String::new()).await?);
+        let Some(old) = self.inspect(old).await? else {
+            return Err(Trouble::Precondition {
+                found: "it is gone".to_owned(),
+            });
+        };
+        let key = workload.key(container);
+        let resting = matches!(old.state, ContainerState::Created | ContainerState::Dead)
+            || self.tools.ledger.state().applied.get(&key).is_some_and(|a| a.completed);
+        let mut alone = workload.clone();
+        alone.containers.retain(|c| c.name == container.name);
+        let journal = ReplaceJournal {
+            key,
+            workload: alone,
+            step,
+            old: old.id.clone(),
+            old_name: old.name.clone(),
+            old_policy: old.restart_policy,
+            old_runs: !resting,
+            phase: ReplacePhase::Creating,
+        };
+        self.append(vec![Record::ReplaceBegan(Box::new(journal))]).await?;
+        self.drive_replace().await
+    }
+
+    /// Finishes a replace that an earlier life or an engine's death cut short, and answers its step.
+    pub(super) async fn resume_replace(&mut self) -> Result<(), Interrupt> {
+        let Some(journal) = self.tools.ledger.state().replace.clone() else {
+            return Ok(());
+        };
+        tracing::info!(container = %journal.key, phase = ?journal.phase, "an interrupted replace is finished");
+        let result = self.drive_replace().await;
+        let Some(wanted) = journal.desired() else {
+            // A journal without its container names nothing to bring about.
+            self.append(vec![Record::ReplaceEnded]).await?;
+            return Ok(());
+        };
+        let concerning = Some((journal.key.clone(), wanted.hash.clone(), config_digest(&wanted.config)));
+        self.end_step(journal.step.as_deref(), &concerning, result).await?;
+        Ok(())
+    }
+
+    /// Goes on from the journaled phase to the end. The caller records the end.
+    async fn drive_replace(&mut self) -> Result<Effects, Trouble> {
+        loop {
+            let Some(journal) = self.tools.ledger.state().replace.clone() else {
+                return Ok(Effects::default());
+            };
+            let Some(wanted) = journal.desired().cloned() else {
+                return Ok(Effects::default());
+            };
+            let phase = match &journal.phase {
+                ReplacePhase::Creating => {
+                    let new = self.create_next(&journal, &wanted).await?;
+                    ReplacePhase::Switching { new }
+                }
+                ReplacePhase::Switching { new } => self.switch(&journal, &wanted, new).await?,
+                ReplacePhase::Committing { new: _, kept } => {
+                    return self.commit(&journal, &wanted, kept.as_ref()).await;
+                }
+                ReplacePhase::PuttingBack { new, why } => {
+                    return self.put_back(&journal, new, why).await;
+                }
+            };
+            self.append(vec![Record::ReplacePhase(phase)]).await?;
+        }
+    }
+
+    async fn create_next(&mut self, journal: &ReplaceJournal, wanted: &DesiredContainer) -> Result<EngineId, Trouble> {
+        let name = next_name(&wanted.engine_name);
+        // After a crash it may be there: the relist adopts it by name and hash.
+        let snapshot = self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
+        let made = snapshot
+            .of(&journal.key)
+            .find(|c| c.engine_name == name && c.hash == wanted.hash && c.id != journal.old);
+        if let Some(made) = made {
+            return Ok(made.id.clone());
+        }
+        if overtaken(&self.tools.ledger.state(), &journal.key, &wanted.hash) {
+            return Err(Trouble::Skipped {
+                because: SUPERSEDED.to_owned(),
+            });
+        }
+        let mut request = self.request(&journal.workload, wanted, name).await?;
+        // The engine must not start it beside the old one, whatever happens to it.
+        request.restart_policy = RestartPolicy::Never;
+        let created = self.tools.runtime.create(&request).await;
+        let id = created.map_err(|e| self.trouble(e, FailureReason::CreateFailed))?;
+        let container = OwnedContainer {
+            key: journal.key.clone(),
+            hash: wanted.hash.clone(),
+        };
+        self.append(vec![Record::ContainerOwned {
+            id: id.clone(),
+            container,
+        }])
+        .await?;
+        Ok(id)
+    }
+
+    /// Takes the old one aside, starts the new one and watches it. Answers the next phase.
+    async fn switch(
+        &mut self,
+        journal: &ReplaceJournal,
+        wanted: &DesiredContainer,
+        new: &EngineId,
+    ) -> Result<ReplacePhase, Interrupt> {
+        let back = |failed: Failed| ReplacePhase::PuttingBack {
+            new: new.clone(),
+            why: PutBack::Failed {
+                reason: failed.reason,
+                message: failed.message,
+            },
+        };
+        match self.take_over(journal, wanted, new).await {
+            Ok(()) => {}
+            Err(Trouble::Interrupted(interrupt)) => return Err(interrupt),
+            Err(Trouble::Failed(failed)) => return Ok(back(failed)),
+            Err(Trouble::Precondition { found: words } | Trouble::Skipped { because: words }) => {
+                return Ok(back(Failed::waiting(FailureReason::CreateFailed, words)));
+            }
+        }
+        self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
+        let waited = self.wait_until_healthy(&journal.workload, wanted, new).await?;
+        let keep = journal.workload.on_failure == OnFailure::Continue;
+        Ok(match waited {
+            Waited::Well => ReplacePhase::Committing {
+                new: new.clone(),
+                kept: None,
+            },
+            Waited::Failed(failed) if keep => ReplacePhase::Committing {
+                new: new.clone(),
+                kept: Some((failed.reason, failed.message)),
+            },
+            Waited::Failed(failed) => back(failed),
+            Waited::Superseded => ReplacePhase::PuttingBack {
+                new: new.clone(),
+                why: PutBack::Superseded,
+            },
+        })
+    }
+
+    async fn take_over(
+        &mut self,
+        journal: &ReplaceJournal,
+        wanted: &DesiredContainer,
+        new: &EngineId,
+    ) -> Result<(), Trouble> {
+        let Some(detail) = self.inspect(new).await? else {
+            return Err(Failed::waiting(FailureReason::CreateFailed, "the new container was removed").into());
+        };
+        if let Some(old) = self.inspect(&journal.old).await? {
+            self.set_policy(&old, RestartPolicy::Never).await?;
+            self.call_it(&old, &previous_name(&wanted.engine_name)).await?;
+        }
+        self.call_it(&detail, &wanted.engine_name).await?;
+        self.quieten(&journal.old).await?;
+        self.set_policy(&detail, wanted.config.restart_policy).await?;
+        // One that ran and ended is judged, not run again.
+        if detail.started_at.is_empty() || detail.state == ContainerState::Created {
+            let started = self.tools.runtime.start(new).await;
+            started.map_err(|e| self.trouble(e, FailureReason::StartFailed))?;
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        &mut self,
+        journal: &ReplaceJournal,
+        wanted: &DesiredContainer,
+        kept: Option<&(FailureReason, String)>,
+    ) -> Result<Effects, Trouble> {
+        let mut records = vec![Record::Applied(Applied {
+            key: journal.key.clone(),
+            hash: wanted.hash.clone(),
+            config_digest: config_digest(&wanted.config),
+            completed: false,
+        })];
+        match self.tools.runtime.remove(&journal.old).await {
+            Ok(()) => records.push(Record::ContainerGone {
+                id: journal.old.clone(),
+            }),
+            Err(error) => match self.trouble(error, FailureReason::RemoveFailed) {
+                Trouble::Interrupted(interrupt) => return Err(interrupt.into()),
+                // It is stopped; the planner sees one too many and removes it.
+                trouble => tracing::warn!(container = %journal.key, ?trouble, "the replaced container stays"),
+            },
+        }
+        if let Some((reason, message)) = kept {
+            self.append(records).await?;
+            return Err(Failed {
+                reason: *reason,
+                message: format!("{message}; it was kept as the workload asks (onFailure: Continue)"),
+                blocked: true,
+            }
+            .into());
+        }
+        Ok(Effects {
+            changed: true,
+            records,
+        })
+    }
+
+    async fn put_back(
+        &mut self,
+        journal: &ReplaceJournal,
+        new: &EngineId,
+        why: &PutBack,
+    ) -> Result<Effects, Trouble> {
+        let old_is_there = self.inspect(&journal.old).await?.is_some();
+        if !old_is_there && self.inspect(new).await?.is_some_and(|new| new.state.is_up()) {
+            // Somebody removed the old one meanwhile: a sick container is better than none.
+            let PutBack::Failed { message, .. } = why else {
+                return Ok(Effects::default());
+            };
+            return Err(Failed {
+                reason: FailureReason::Unhealthy,
+                message: format!("{message}; there is nothing to go back to"),
+                blocked: true,
+            }
+            .into());
+        }
+        match self.quieten(new).await {
+            Ok(()) => {}
+            Err(Trouble::Interrupted(interrupt)) => return Err(interrupt.into()),
+            // Removing kills what would not stop.
+            Err(trouble) => tracing::warn!(container = %journal.key, ?trouble, "the new container did not stop"),
+        }
+        match self.tools.runtime.remove(new).await {
+            Ok(()) => self.append(vec![Record::ContainerGone { id: new.clone() }]).await?,
+            Err(error) => match self.trouble(error, FailureReason::RemoveFailed) {
+                Trouble::Interrupted(interrupt) => return Err(interrupt.into()),
+                // While it runs the old one must not; once it does not, the planner removes it later.
+                trouble if self.inspect(new).await?.is_some_and(|new| new.state.is_up()) => return Err(trouble),
+                trouble => tracing::warn!(container = %journal.key, ?trouble, "the new container stays, stopped"),
+            },
+        }
+        let runs = self.restore_old(journal).await?;
+        self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
+        let (reason, message) = match why {
+            PutBack::Superseded => {
+                return Err(Trouble::Skipped {
+                    because: SUPERSEDED.to_owned(),
+                });
+            }
+            PutBack::Failed { reason, message } => (reason, message),
+        };
+        // Everything that needed the old one stopped is blocked: trying again would stop it again.
+        let outcome = if runs { "the previous container runs again" } else { "the previous container was put back" };
+        Err(Failed {
+            reason: if *reason == FailureReason::Unhealthy { FailureReason::RolledBack } else { *reason },
+            message: format!("{message}; {outcome}"),
+            blocked: true,
+        }
+        .into())
+    }
+
+    /// The old one under its name, with its policy, and running if it did. Whether it runs.
+    async fn restore_old(&mut self, journal: &ReplaceJournal) -> Result<bool, Interrupt> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.try_restore_old(journal).await {
+                Ok(runs) => return Ok(runs),
+                Err(Trouble::Interrupted(interrupt)) => return Err(interrupt),
+                Err(trouble) if attempt >= PUT_BACK_STARTS => {
+                    // The planner goes on: it renames and starts what should run.
+                    tracing::error!(container = %journal.key, ?trouble, "the previous container could not be put back");
+                    return Ok(false);
+                }
+                Err(trouble) => {
+                    tracing::warn!(container = %journal.key, ?trouble, "putting back is tried again");
+                    tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
+                }
+            }
+        }
+    }
+
+    async fn try_restore_old(&mut self, journal: &ReplaceJournal) -> Result<bool, Trouble> {
+        let Some(old) = self.inspect(&journal.old).await? else {
+            return Ok(false);
+        };
+        self.call_it(&old, &journal.old_name).await?;
+        self.set_policy(&old, journal.old_policy).await?;
+        if !journal.old_runs {
+            return Ok(false);
+        }
+        if !old.state.is_up() {
+            let started = self.tools.runtime.start(&journal.old).await;
+            started.map_err(|e| self.trouble(e, FailureReason::StartFailed))?;
+        }
+        let until = tokio::time::Instant::now() + PUT_BACK_WAIT;
+        while tokio::time::Instant::now() < until {
+            match self.inspect(&journal.old).await? {
+                Some(old) if old.state == ContainerState::Running => return Ok(true),
+                Some(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                None => break,
+            }
+        }
+        Ok(false)
+    }
+
+    async fn call_it(&mut self, container: &ContainerDetail, name: &str) -> Result<(), Trouble> {
+        if container.name == name {
+            return Ok(());
+        }
+        let renamed = self.tools.runtime.rename(&container.id, name).await;
+        renamed.map_err(|e| self.trouble(e, FailureReason::NameConflict))
+    }
+
+    async fn set_policy(&mut self, container: &ContainerDetail, policy: RestartPolicy) -> Result<(), Trouble> {
+        if container.restart_policy == policy {
+            return Ok(());
+        }
+        let updated = self
+            .tools
+            .runtime
+            .update(&container.id, policy, &container.resources)
+            .await;
+        updated.map_err(|e| self.trouble(e, FailureReason::UpdateFailed))
+    }
+
+    /// Whether a container is one that a replace under way is responsible for.
+    pub(super) fn is_being_replaced(&self, key: &ContainerKey) -> bool {
+        self.tools
+            .ledger
+            .state()
+            .replace
+            .as_ref()
+            .is_some_and(|journal| journal.key == *key)
+    }
+}

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rand::Rng as _;
 
 /// Where the server gets the time of day for timestamps.
 ///
@@ -45,7 +44,7 @@ pub struct RandomUids;
 /// Without vowels and look-alikes, so that no suffix spells a word.
 const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// Five characters from the suffix alphabet, drawn with `pick(bound) < bound`.
+/// Five characters from the suffix alphabet. `pick(n)` draws one of `n`; larger answers wrap.
 pub fn suffix_from(mut pick: impl FnMut(usize) -> usize) -> String {
     (0..5)
         .map(|_| char::from(SUFFIX_ALPHABET[pick(SUFFIX_ALPHABET.len()) % SUFFIX_ALPHABET.len()]))
@@ -58,8 +57,9 @@ impl Uids for RandomUids {
     }
 
     fn suffix(&self) -> String {
-        let mut rng = rand::rng();
-        suffix_from(|bound| rng.random_range(0..bound))
+        let random = uuid::Uuid::new_v4();
+        let mut bytes = random.as_bytes().iter().map(|&byte| usize::from(byte));
+        suffix_from(|_| bytes.next().unwrap_or(0))
     }
 }
 

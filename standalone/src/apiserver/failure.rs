@@ -169,15 +169,28 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
-        let qualified = if resource.group.is_empty() {
+        let shown = if resource.group.is_empty() {
             resource.kind.clone()
         } else {
             format!("{}.{}", resource.kind, resource.group)
         };
-        let listed = list_causes(causes);
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("{qualified} \"{name}\" is invalid: {listed}"))
-            .about(name, &resource.group, &resource.kind)
-            .because(causes)
+        Self::invalid_named(&shown, name, &resource.group, &resource.kind, causes)
+    }
+
+    pub(crate) fn invalid_named(shown: &str, name: &str, group: &str, kind: &str, causes: &[Cause]) -> Self {
+        let message = format!("{shown} \"{name}\" is invalid: {}", list_causes(causes));
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(name, group, kind).because(causes)
+    }
+
+    /// A patch that does not fit the object: a failed `test`, a path that is not there.
+    pub(crate) fn rejected_patch(why: &str) -> Self {
+        let cause = Cause { reason: "UnexpectedServerResponse".into(), message: why.into(), field: String::new() };
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Invalid",
+            "the server rejected our request due to an error in our request",
+        )
+        .because(&[cause])
     }
 
     /// A request that is invalid as such, with no object to name.

@@ -1,0 +1,103 @@
+//! What deleting does to an object: remove it, or mark it and wait for its finalizers.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Context, released, strings};
+use crate::apiserver::clock::whole_seconds;
+use crate::apiserver::failure::ApiError;
+use crate::apiserver::kinds::{NAMESPACES, rules::PROTECTED_NAMESPACES};
+use crate::apiserver::store::{Action, Decided};
+
+/// What happens to objects owned by the deleted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) enum Propagation {
+    /// They go after it.
+    Background,
+    /// They go before it.
+    Foreground,
+    /// They stay.
+    Orphan,
+}
+
+/// The body of a DELETE.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct DeleteOptions {
+    pub(crate) preconditions: Option<Preconditions>,
+    pub(crate) propagation_policy: Option<Propagation>,
+    pub(crate) orphan_dependents: Option<bool>,
+    pub(crate) dry_run: Vec<String>,
+}
+
+/// The object must still be this one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Preconditions {
+    pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
+}
+
+/// The finalizer the garbage collector answers for each policy.
+pub(crate) const ORPHAN: &str = "orphan";
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+
+pub(crate) fn delete(context: &Context, current: &Value, options: &DeleteOptions) -> Result<Decided, ApiError> {
+    let resource = &context.resource;
+    let name = context.name(current);
+    check_preconditions(context, current, options)?;
+    if &*resource.table == NAMESPACES && PROTECTED_NAMESPACES.contains(&name) {
+        return Err(ApiError::forbidden(resource, name, "this namespace may not be deleted"));
+    }
+    let mut object = current.clone();
+    let deleting = !current["metadata"]["deletionTimestamp"].is_null();
+    let policy = match (options.propagation_policy, options.orphan_dependents) {
+        (Some(policy), _) => policy,
+        (None, Some(true)) => Propagation::Orphan,
+        (None, _) => Propagation::Background,
+    };
+    let wait_for = match policy {
+        Propagation::Background => None,
+        Propagation::Foreground => Some(FOREGROUND),
+        Propagation::Orphan => Some(ORPHAN),
+    };
+    let mut finalizers: Vec<&str> = strings(current, "/metadata/finalizers");
+    if let Some(finalizer) = wait_for.filter(|f| !finalizers.contains(f)) {
+        finalizers.push(finalizer);
+        object["metadata"]["finalizers"] = json!(finalizers);
+    }
+    if !deleting {
+        let meta = &mut object["metadata"];
+        meta["deletionTimestamp"] = whole_seconds(context.now).to_string().into();
+        meta["deletionGracePeriodSeconds"] = 0.into();
+        if let Some(generation) = current["metadata"]["generation"].as_i64() {
+            meta["generation"] = (generation + 1).into();
+        }
+        if &*resource.table == NAMESPACES {
+            object["status"]["phase"] = "Terminating".into();
+        }
+    }
+    Ok(if released(&object) {
+        // Gone at once: its last state is the one everybody knew.
+        Action::Remove(current.clone())
+    } else if object == *current {
+        Action::Keep
+    } else {
+        Action::Put(object)
+    }
+    .into())
+}
+
+fn check_preconditions(context: &Context, current: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
+    let Some(wanted) = &options.preconditions else { return Ok(()) };
+    let meta = &current["metadata"];
+    let checks = [("UID", &wanted.uid, &meta["uid"]), ("ResourceVersion", &wanted.resource_version, &meta["resourceVersion"])];
+    for (what, wanted, have) in checks {
+        let have = have.as_str().unwrap_or_default();
+        if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != have) {
+            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}");
+            return Err(ApiError::conflict(&context.resource, context.name(current), &why));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! What a cluster's controller manager does for every API server: objects whose owners are gone,
+//! deleted namespaces, old events.
+//!
+//! One task, level-triggered: a wake-up carries no data, each pass looks at everything it needs.
+//! Its writes are ordinary ones, so they obey finalizers and lose races gracefully.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::admit::{self, Context, DeleteOptions, FOREGROUND, ORPHAN, Propagation};
+use super::clock::Sources;
+use super::failure::ApiError;
+use super::kinds::{EVENTS, NAMESPACES, Registry, Resource};
+use super::store::{Action, Key, Object, Store};
+
+/// Changes are left to settle this long, so that a burst costs one pass.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How often the age of events is looked at.
+const EXPIRY_EVERY: Duration = Duration::from_secs(60);
+/// How long an event lives after it was last seen, as in a cluster.
+const EVENT_TTL_SECONDS: i64 = 3600;
+
+/// Runs until `stop`.
+pub(super) async fn run(store: Store, registry: Arc<Registry>, sources: Sources, stop: CancellationToken) {
+    let mut collector = Collector { store, registry, sources };
+    let mut changed = collector.store.subscribe_all();
+    changed.mark_changed();
+    let mut expiry = interval(EXPIRY_EVERY);
+    expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Every arm only waits; nothing is lost when another one wins.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = expiry.tick() => collector.expire_events().await,
+            alive = changed.changed() => {
+                if alive.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep(SETTLE) => {}
+                }
+                changed.mark_unchanged();
+                let started = Instant::now();
+                collector.collect().await;
+                tracing::trace!(elapsed = ?started.elapsed(), "collected garbage");
+            }
+        }
+    }
+}
+
+struct Collector {
+    store: Store,
+    registry: Arc<Registry>,
+    sources: Sources,
+}
+
+/// An object with the resource to write it through.
+struct Found {
+    resource: Arc<Resource>,
+    key: Key,
+    object: Arc<Object>,
+}
+
+impl Collector {
+    fn everything(&self) -> Vec<Found> {
+        let mut all = Vec::new();
+        for table in self.store.tables() {
+            // Kinds no longer served are kept, and left alone.
+            let Some(resource) = self.registry.by_table(&table) else { continue };
+            let objects = self.store.list(&table, None).objects;
+            all.extend(objects.into_iter().map(|(key, object)| Found { resource: resource.clone(), key, object }));
+        }
+        all
+    }
+
+    async fn collect(&mut self) {
+        let all = self.everything();
+        let alive: HashSet<&str> = all.iter().map(|found| &*found.object.uid).collect();
+        let held: Vec<&Found> = all.iter().filter(|found| found.object.deleting).collect();
+        for found in &held {
+            if &*found.resource.table == NAMESPACES {
+                self.empty_namespace(found, &all).await;
+            } else {
+                self.release(found, &all).await;
+            }
+        }
+        for found in all.iter().filter(|found| !found.object.deleting && self.is_abandoned(&found.object, &alive)) {
+            self.delete(found, Propagation::Background).await;
+        }
+    }
+
+    /// Has owners, knows all their kinds, and none of them exists. An owner of a kind that is not
+    /// served here may well exist elsewhere.
+    fn is_abandoned(&self, object: &Object, alive: &HashSet<&str>) -> bool {
+        let gone = |owner: &super::store::Owner| {
+            self.registry.by_kind(&owner.api_version, &owner.kind).is_some() && !alive.contains(owner.uid.as_str())
+        };
+        !object.owners.is_empty() && object.owners.iter().all(gone)
+    }
+
+    /// Answers the finalizers that deletion policies put on an owner.
+    async fn release(&self, found: &Found, all: &[Found]) {
+        let value = found.object.value();
+        let finalizers: Vec<&str> =
+            value["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let uid = &*found.object.uid;
+        let owned = || all.iter().filter(|other| other.object.owners.iter().any(|owner| owner.uid == uid));
+        if finalizers.contains(&ORPHAN) {
+            for dependent in owned() {
+                self.disown(dependent, uid).await;
+            }
+            self.drop_finalizer(found, ORPHAN).await;
+        } else if finalizers.contains(&FOREGROUND) {
+            let mut blocked = false;
+            for dependent in owned() {
+                blocked |= dependent.object.owners.iter().any(|owner| owner.uid == uid && owner.blocks);
+                if !dependent.object.deleting {
+                    self.delete(dependent, Propagation::Foreground).await;
+                }
+            }
+            if !blocked {
+                self.drop_finalizer(found, FOREGROUND).await;
+            }
+        }
+    }
+
+    /// Deletes what a terminating namespace holds; when nothing is left, the namespace itself.
+    async fn empty_namespace(&self, namespace: &Found, all: &[Found]) {
+        let name = &*namespace.key.name;
+        let mut empty = true;
+        for found in all.iter().filter(|found| &*found.key.namespace == name) {
+            empty = false;
+            if !found.object.deleting {
+                self.delete(found, Propagation::Background).await;
+            }
+        }
+        if !empty {
+            return;
+        }
+        self.change(namespace, |mut object| {
+            object["spec"]["finalizers"] = json!([]);
+            let held = object["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+            if held { Action::Put(object) } else { Action::Remove(object) }
+        })
+        .await;
+    }
+
+    async fn expire_events(&self) {
+        let Some(resource) = self.registry.by_table(EVENTS).cloned() else { return };
+        let oldest = self.sources.now().as_second() - EVENT_TTL_SECONDS;
+        for (key, object) in self.store.list(EVENTS, None).objects {
+            if last_seen(&object.value()).is_some_and(|at| at.as_second() < oldest) {
+                self.delete(&Found { resource: resource.clone(), key, object }, Propagation::Background).await;
+            }
+        }
+    }
+
+    async fn delete(&self, found: &Found, policy: Propagation) {
+        let context = Context::internal(found.resource.clone(), &found.key.namespace, self.sources.now());
+        let options = DeleteOptions { propagation_policy: Some(policy), ..DeleteOptions::default() };
+        let uid = found.object.uid.clone();
+        let decide = move |current: Option<&Value>| match current {
+            Some(current) if current["metadata"]["uid"] == *uid => admit::delete(&context, current, &options),
+            // Another object of that name: not the one that was judged.
+            _ => Err(ApiError::not_found(&context.resource, "")),
+        };
+        self.write(found, Box::new(decide)).await;
+    }
+
+    async fn disown(&self, found: &Found, owner: &str) {
+        let owner = owner.to_owned();
+        self.change(found, move |mut object| {
+            if let Some(owners) = object["metadata"]["ownerReferences"].as_array_mut() {
+                owners.retain(|o| o["uid"] != *owner);
+            }
+            Action::Put(object)
+        })
+        .await;
+    }
+
+    async fn drop_finalizer(&self, found: &Found, finalizer: &'static str) {
+        self.change(found, move |mut object| {
+            if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
+                finalizers.retain(|f| f != finalizer);
+            }
+            let held = object["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+            if held { Action::Put(object) } else { Action::Remove(object) }
+        })
+        .await;
+    }
+
+    async fn change(&self, found: &Found, change: impl Fn(Value) -> Action + Send + 'static) {
+        let (resource, uid) = (found.resource.clone(), found.object.uid.clone());
+        let decide = move |current: Option<&Value>| match current {
+            Some(current) if current["metadata"]["uid"] == *uid => Ok(change(current.clone()).into()),
+            _ => Err(ApiError::not_found(&resource, "")),
+        };
+        self.write(found, Box::new(decide)).await;
+    }
+
+    async fn write(&self, found: &Found, decide: super::store::Decide) {
+        match self.store.write(found.resource.clone(), found.key.clone(), decide).await {
+            Ok(_) => {}
+            // Lost a race; the change that won it wakes the next pass.
+            Err(error) if matches!(error.code().as_u16(), 404 | 409) => {}
+            Err(error) => {
+                tracing::warn!(table = %found.resource.table, name = %found.key.name, %error, "cannot collect garbage");
+            }
+        }
+    }
+}
+
+fn last_seen(event: &Value) -> Option<Timestamp> {
+    let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
+    times.iter().filter_map(|p| event.pointer(p)?.as_str()?.parse().ok()).max()
+}

@@ -1,0 +1,156 @@
+//! JSON Patch (RFC 6902).
+
+use serde_json::Value;
+
+use super::PatchError;
+use super::pointer::{Pointer, existing, get_mut, insertion};
+
+/// The most operations in one patch (`maxJSONPatchOperations` of `k8s.io/apiserver`).
+const MAX_OPERATIONS: usize = 10_000;
+
+/// The most nodes all `copy` operations of a patch may add; Kubernetes bounds the bytes they add to 3 MiB.
+const MAX_COPIED: usize = 100_000;
+
+/// Applies `patch` to a copy of `doc`.
+pub(super) fn apply(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
+    let Value::Array(operations) = patch else {
+        return Err(PatchError::Malformed("a JSON patch is a list of operations".to_owned()));
+    };
+    if operations.len() > MAX_OPERATIONS {
+        return Err(PatchError::TooManyOperations { limit: MAX_OPERATIONS, got: operations.len() });
+    }
+    let mut doc = doc.clone();
+    let mut copied = 0;
+    for (index, operation) in operations.iter().enumerate() {
+        apply_one(&mut doc, &Operation { index, json: operation }, &mut copied)?;
+    }
+    Ok(doc)
+}
+
+/// One operation as it came.
+struct Operation<'p> {
+    index: usize,
+    json: &'p Value,
+}
+
+impl<'p> Operation<'p> {
+    fn malformed(&self, why: &str) -> PatchError {
+        PatchError::Malformed(format!("operation {}: {why}", self.index))
+    }
+
+    fn text(&self, field: &str) -> Result<&'p str, PatchError> {
+        let text = self.json.get(field).and_then(Value::as_str);
+        text.ok_or_else(|| self.malformed(&format!("{field} must be a string")))
+    }
+
+    fn pointer(&self, field: &str) -> Result<Pointer, PatchError> {
+        let text = self.text(field)?;
+        Pointer::parse(text).ok_or_else(|| self.malformed(&format!("{field} {text:?} is not a JSON pointer")))
+    }
+
+    fn value(&self) -> Result<&'p Value, PatchError> {
+        self.json.get("value").ok_or_else(|| self.malformed("value is missing"))
+    }
+
+    fn missing(&self, operation: &'static str, field: &str) -> PatchError {
+        let path = self.json.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        PatchError::MissingPath { operation, path }
+    }
+}
+
+fn apply_one(doc: &mut Value, operation: &Operation<'_>, copied: &mut usize) -> Result<(), PatchError> {
+    let path = operation.pointer("path")?;
+    match operation.text("op")? {
+        "add" => {
+            let value = operation.value()?.clone();
+            add(doc, &path, value).ok_or_else(|| operation.missing("add", "path"))
+        }
+        "remove" => remove(doc, &path).map(|_| ()).ok_or_else(|| operation.missing("remove", "path")),
+        "replace" => {
+            let value = operation.value()?.clone();
+            replace(doc, &path, value).ok_or_else(|| operation.missing("replace", "path"))
+        }
+        "move" => {
+            let from = operation.pointer("from")?;
+            if from.contains(&path) && from != path {
+                return Err(operation.malformed("a value cannot move into itself"));
+            }
+            let value = remove(doc, &from).ok_or_else(|| operation.missing("move", "from"))?;
+            add(doc, &path, value).ok_or_else(|| operation.missing("move", "path"))
+        }
+        "copy" => {
+            let value = operation.pointer("from")?.get(doc).cloned();
+            let value = value.ok_or_else(|| operation.missing("copy", "from"))?;
+            *copied += nodes(&value);
+            if *copied > MAX_COPIED {
+                return Err(operation.malformed("the patch copies too much"));
+            }
+            add(doc, &path, value).ok_or_else(|| operation.missing("copy", "path"))
+        }
+        "test" => {
+            // A value that is absent and one that is null are the same here: both what is there and what is wanted.
+            let wanted = operation.json.get("value").unwrap_or(&Value::Null);
+            if path.get(doc).unwrap_or(&Value::Null) == wanted {
+                return Ok(());
+            }
+            Err(PatchError::TestFailed { path: operation.text("path")?.to_owned() })
+        }
+        other => Err(operation.malformed(&format!("unexpected kind: {other}"))),
+    }
+}
+
+fn add(doc: &mut Value, path: &Pointer, value: Value) -> Option<()> {
+    let Some((parent, last)) = path.split() else {
+        *doc = value;
+        return Some(());
+    };
+    match get_mut(doc, parent)? {
+        Value::Object(fields) => {
+            fields.insert(last.to_owned(), value);
+        }
+        Value::Array(items) => {
+            let index = insertion(last, items.len())?;
+            items.insert(index, value);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn remove(doc: &mut Value, path: &Pointer) -> Option<Value> {
+    let (parent, last) = path.split()?;
+    match get_mut(doc, parent)? {
+        Value::Object(fields) => fields.remove(last),
+        Value::Array(items) => existing(last, items.len()).map(|index| items.remove(index)),
+        _ => None,
+    }
+}
+
+fn replace(doc: &mut Value, path: &Pointer, value: Value) -> Option<()> {
+    if path.is_root() {
+        *doc = value;
+        return Some(());
+    }
+    let (parent, last) = path.split()?;
+    match get_mut(doc, parent)? {
+        // As in Kubernetes, replacing a field that is not there adds it.
+        Value::Object(fields) => {
+            fields.insert(last.to_owned(), value);
+        }
+        Value::Array(items) => {
+            let index = existing(last, items.len())?;
+            *items.get_mut(index)? = value;
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn nodes(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(nodes).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.values().map(nodes).sum::<usize>(),
+        Value::String(text) => 1 + text.len() / 32,
+        _ => 1,
+    }
+}

@@ -1,0 +1,106 @@
+//! The query string of a request, read once and checked.
+
+use std::time::Duration;
+
+use http::Uri;
+
+use super::failure::ApiError;
+
+/// What to do with fields the schema does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Strict,
+    Warn,
+    Ignore,
+}
+
+/// How a list's resourceVersion is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Match {
+    NotOlderThan,
+    Exact,
+}
+
+/// All query parameters this server knows. Unknown ones are ignored, as Kubernetes does.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    pub(crate) fn parse(uri: &Uri) -> Result<Self, ApiError> {
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|_| ApiError::bad_request("the query string cannot be read"))?;
+        Ok(Self { pairs: pairs.0 })
+    }
+
+    /// The parameter's value; empty when absent.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        matches!(self.get(name), "true" | "1")
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        match self.get(name) {
+            "" => Ok(None),
+            text => text
+                .parse()
+                .map(Some)
+                .map_err(|_| ApiError::bad_request(format!("invalid value {text:?} for the parameter {name}"))),
+        }
+    }
+
+    /// `None` when not given; `Some(0)` means "any".
+    pub(crate) fn resource_version(&self) -> Result<Option<u64>, ApiError> {
+        self.number("resourceVersion")
+    }
+
+    pub(crate) fn version_match(&self) -> Result<Option<Match>, ApiError> {
+        match self.get("resourceVersionMatch") {
+            "" => Ok(None),
+            "NotOlderThan" => Ok(Some(Match::NotOlderThan)),
+            "Exact" => Ok(Some(Match::Exact)),
+            other => Err(ApiError::bad_request(format!("resourceVersionMatch {other:?} is not supported"))),
+        }
+    }
+
+    pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
+        let limit = self.number("limit")?.filter(|&n| n > 0);
+        Ok(limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
+    }
+
+    pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
+        Ok(self.number("timeoutSeconds")?.filter(|&s| s > 0).map(Duration::from_secs))
+    }
+
+    /// `dryRun=All` is the only value there is.
+    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
+        dry_run(self.pairs.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.as_str()))
+    }
+
+    pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
+        match self.get("fieldValidation") {
+            "" | "Warn" => Ok(FieldValidation::Warn),
+            "Strict" => Ok(FieldValidation::Strict),
+            "Ignore" => Ok(FieldValidation::Ignore),
+            other => Err(ApiError::bad_request(format!(
+                "fieldValidation {other:?} is not supported: must be one of Ignore, Strict, Warn"
+            ))),
+        }
+    }
+}
+
+/// Reads the values of `dryRun`, from the query or from DeleteOptions.
+pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, ApiError> {
+    let mut dry = false;
+    for value in values.filter(|v| !v.is_empty()) {
+        if value != "All" {
+            return Err(ApiError::bad_request(format!("dryRun {value:?} is not supported: must be All")));
+        }
+        dry = true;
+    }
+    Ok(dry)
+}

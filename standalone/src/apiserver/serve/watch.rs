@@ -1,0 +1,245 @@
+//! Watches: a cursor into a table's history, turned into lines of JSON as the client reads them.
+//!
+//! There is no queue per watcher. A watcher that reads slowly just stays behind; once the history
+//! no longer reaches back to its cursor it is ended with `410 Expired`, and must list again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::stream::unfold;
+use serde_json::{Value, json};
+use tokio::sync::watch::Receiver;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Scope;
+use super::read::too_old;
+use super::render::Renderer;
+use crate::apiserver::clock::Sources;
+use crate::apiserver::failure::{ApiError, Cause};
+use crate::apiserver::query::{Match, Query};
+use crate::apiserver::selector::Selector;
+use crate::apiserver::store::{After, Change, Key, Object, Store};
+
+/// Changes turned into lines at a time; bounds what a watcher buffers.
+const BATCH: usize = 64;
+/// How long a watch lasts when the client does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How often an idle watch that wants bookmarks gets one.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long before its timeout a watch gets its last bookmark.
+const BOOKMARK_LAST: Duration = Duration::from_secs(2);
+
+struct Watch {
+    store: Store,
+    table: Arc<str>,
+    namespace: Option<String>,
+    selector: Selector,
+    renderer: Renderer,
+    sources: Sources,
+    cursor: u64,
+    lines: VecDeque<Bytes>,
+    changed: Receiver<u64>,
+    ends_at: Instant,
+    bookmarks: bool,
+    bookmark_at: Instant,
+    stop: [CancellationToken; 2],
+    ended: bool,
+}
+
+/// Starts a watch. Errors found now are HTTP errors; later ones are lines of the stream.
+pub(super) fn watch(
+    scope: &Scope,
+    query: &Query,
+    selector: Selector,
+    renderer: Renderer,
+    sources: Sources,
+    stop: [CancellationToken; 2],
+) -> Result<impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send + use<>, ApiError> {
+    let initial = start(query)?;
+    let table = scope.resource.table.clone();
+    let namespace = scope.namespace().map(str::to_owned);
+    let mut changed = scope.store.subscribe(&table);
+    changed.mark_unchanged();
+    let now = Instant::now();
+    let ends_at = now + query.timeout()?.unwrap_or(DEFAULT_TIMEOUT);
+    let bookmarks = query.flag("allowWatchBookmarks");
+    let mut watch = Watch {
+        store: scope.store.clone(),
+        cursor: 0,
+        lines: VecDeque::new(),
+        changed,
+        ends_at,
+        bookmarks,
+        bookmark_at: next_bookmark(now, ends_at),
+        stop,
+        ended: false,
+        table,
+        namespace,
+        selector,
+        renderer,
+        sources,
+    };
+    match initial {
+        Start::After(rv) if rv > watch.store.revision() => {
+            // From a store that was lost. What it has seen means nothing here.
+            watch.fail(&ApiError::expired(format!("too old resource version: {rv} ({})", watch.store.revision())));
+        }
+        Start::After(rv) => watch.cursor = rv,
+        Start::Everything { close_with_bookmark } => watch.send_everything(close_with_bookmark),
+    }
+    Ok(unfold(watch, |mut watch| async move { watch.next().await.map(|line| (Ok(line), watch)) }))
+}
+
+enum Start {
+    After(u64),
+    Everything { close_with_bookmark: bool },
+}
+
+fn start(query: &Query) -> Result<Start, ApiError> {
+    let rv = query.resource_version()?;
+    let not_older = query.version_match()? == Some(Match::NotOlderThan);
+    match query.get("sendInitialEvents") {
+        "" if query.version_match()?.is_some() => Err(ApiError::invalid_request(&[Cause::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )])),
+        "true" | "1" if not_older => Ok(Start::Everything { close_with_bookmark: query.flag("allowWatchBookmarks") }),
+        "false" | "0" if not_older => Ok(rv.filter(|&rv| rv > 0).map_or(Start::Everything { close_with_bookmark: false }, Start::After)),
+        "" => Ok(match rv {
+            None | Some(0) => Start::Everything { close_with_bookmark: false },
+            Some(rv) => Start::After(rv),
+        }),
+        _ => Err(ApiError::invalid_request(&[Cause::forbidden(
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )])),
+    }
+}
+
+/// The regular time, unless the last one before the end comes first.
+fn next_bookmark(now: Instant, ends_at: Instant) -> Instant {
+    let regular = now + BOOKMARK_EVERY;
+    let last = ends_at.checked_sub(BOOKMARK_LAST).unwrap_or(ends_at);
+    if last > now { regular.min(last) } else { regular }
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if !self.lines.is_empty() {
+                return Some(self.take_lines());
+            }
+            if self.ended {
+                return None;
+            }
+            // Marked as seen before reading, so that a change in between wakes us again.
+            self.changed.mark_unchanged();
+            if self.read_changes() {
+                continue;
+            }
+            let [server_stops, listener_stops] = &self.stop;
+            // Every arm only waits; nothing is lost when another one wins.
+            tokio::select! {
+                biased;
+                () = server_stops.cancelled() => self.ended = true,
+                () = listener_stops.cancelled() => self.ended = true,
+                changed = self.changed.changed() => self.ended = changed.is_err(),
+                () = tokio::time::sleep_until(self.ends_at) => self.ended = true,
+                () = tokio::time::sleep_until(self.bookmark_at), if self.bookmarks => {
+                    self.bookmark_at = next_bookmark(Instant::now(), self.ends_at);
+                    self.bookmark(false);
+                }
+            }
+        }
+    }
+
+    fn take_lines(&mut self) -> Bytes {
+        if self.lines.len() == 1 {
+            return self.lines.pop_front().unwrap_or_default();
+        }
+        self.lines.drain(..).collect::<Vec<_>>().concat().into()
+    }
+
+    /// Takes in what happened since; true if the cursor moved over changes.
+    fn read_changes(&mut self) -> bool {
+        match self.store.changes(&self.table, self.cursor, BATCH) {
+            Err(expired) => {
+                self.fail(&too_old(self.cursor, expired));
+                true
+            }
+            Ok((changes, upto)) => {
+                self.cursor = upto;
+                self.renderer.now = self.sources.now();
+                for change in &changes {
+                    self.take_change(change);
+                }
+                !changes.is_empty()
+            }
+        }
+    }
+
+    fn take_change(&mut self, change: &Change) {
+        if self.namespace.as_deref().is_some_and(|ns| *ns != *change.key.namespace) {
+            return;
+        }
+        let before = change.before.as_ref().filter(|object| self.selector.matches(&change.key, object));
+        match &change.after {
+            After::Gone(last) => {
+                if before.is_some() {
+                    self.send("DELETED", last);
+                }
+            }
+            After::Live(object) => match (before, self.selector.matches(&change.key, object)) {
+                (None, true) => self.send("ADDED", object),
+                (Some(_), true) => self.send("MODIFIED", object),
+                // It stopped matching: gone, as far as this watcher is concerned.
+                (Some(before), false) => {
+                    let last = Object::freeze(before.value(), change.rv);
+                    self.send("DELETED", &last);
+                }
+                (None, false) => {}
+            },
+        }
+    }
+
+    fn send_everything(&mut self, close_with_bookmark: bool) {
+        let snapshot = self.store.list(&self.table, self.namespace.as_deref());
+        self.cursor = snapshot.rv;
+        let chosen = |(key, object): &(Key, Arc<Object>)| self.selector.matches(key, object);
+        for (_, object) in snapshot.objects.iter().filter(|pair| chosen(pair)).cloned().collect::<Vec<_>>() {
+            self.send("ADDED", &object);
+        }
+        if close_with_bookmark {
+            self.bookmark(true);
+        }
+    }
+
+    fn send(&mut self, kind: &str, object: &Object) {
+        let body = self.renderer.object(object);
+        let mut line = Vec::with_capacity(body.len() + 40);
+        line.extend_from_slice(b"{\"type\":\"");
+        line.extend_from_slice(kind.as_bytes());
+        line.extend_from_slice(b"\",\"object\":");
+        line.extend_from_slice(&body);
+        line.extend_from_slice(b"}\n");
+        self.lines.push_back(line.into());
+    }
+
+    fn bookmark(&mut self, initial_end: bool) {
+        let object = self.renderer.bookmark(self.cursor, initial_end);
+        self.push(&json!({"type": "BOOKMARK", "object": object}));
+    }
+
+    fn fail(&mut self, error: &ApiError) {
+        self.push(&json!({"type": "ERROR", "object": error.to_status()}));
+        self.ended = true;
+    }
+
+    fn push(&mut self, event: &Value) {
+        self.lines.push_back(format!("{event}\n").into());
+    }
+}

@@ -248,7 +248,7 @@ mod tests {
             observed_generation: None,
         };
         let merged = merge(
-            &[foreign.clone()],
+            std::slice::from_ref(&foreign),
             &[
                 ready(true, "Ready"),
                 Observation::new(ConditionType::Progressing, false, "Complete", ""),

@@ -2,6 +2,8 @@
 //!
 //! Nothing in the status ticks: an idle device causes no writes.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use kube::core::cel::Validator;
+use kube::core::cel::{compile_schema, validate_compiled};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -34,20 +34,33 @@ fn schema(name: &str) -> Value {
     serde_json::to_value(version.schema.unwrap().open_api_v3_schema.unwrap()).unwrap()
 }
 
-/// Every problem an API server would name, as `path: reason`.
-fn refusals(schema: &Value, object: &Value) -> Vec<String> {
-    let mut object = object.clone();
-    structural::apply_defaults(schema, &mut object);
-    let mut problems = structural::problems(schema, &object);
-    if let Err(errors) = Validator::new().validate(schema, &object, None) {
-        problems.extend(
-            errors
+/// A definition's schema, its rules compiled.
+struct Checked {
+    schema: Value,
+    compiled: kube::core::cel::CompiledSchema,
+}
+
+impl Checked {
+    fn new(name: &str) -> Self {
+        let schema = schema(name);
+        let compiled = compile_schema(&schema);
+        Self { schema, compiled }
+    }
+
+    /// Every problem an API server would name, as `path: reason`.
+    fn refusals(&self, object: &Value) -> Vec<String> {
+        let mut object = object.clone();
+        structural::apply_defaults(&self.schema, &mut object);
+        let mut problems = structural::problems(&self.schema, &object);
+        if let Err(errors) = validate_compiled(&self.compiled, &object, None) {
+            let words = errors
                 .into_vec()
                 .into_iter()
-                .map(|e| format!("{}: {}", e.field_path, e.message)),
-        );
+                .map(|e| format!("{}: {}", e.field_path, e.message));
+            problems.extend(words);
+        }
+        problems
     }
-    problems
 }
 
 /// Visits every schema with its path, lists as `[]`.
@@ -148,7 +161,7 @@ fn the_examples_are_accepted_and_read_back_as_they_were_written() {
     for path in ["examples/hello/workload.yaml", "examples/full.yaml"] {
         let written = workload(path);
         assert_eq!(
-            refusals(&schema("workload"), &written),
+            Checked::new("workload").refusals(&written),
             Vec::<String>::new(),
             "{path}"
         );
@@ -214,14 +227,14 @@ struct Refused {
 
 #[test]
 fn every_wrong_manifest_is_refused_with_its_field_and_reason() {
-    let schema = schema("workload");
+    let schema = Checked::new("workload");
     let text = std::fs::read_to_string(repository("crds/testdata/refused.yaml")).unwrap();
     let cases: Vec<Refused> = serde_yaml::from_str(&text).unwrap();
     assert!(cases.len() > 50);
     for case in cases {
         let mut object = workload("examples/hello/workload.yaml");
         json_patch::patch(&mut object, &case.patch).unwrap();
-        let found = refusals(&schema, &object);
+        let found = schema.refusals(&object);
         let wanted = |problem: &String| {
             problem
                 .strip_prefix(&case.field)
@@ -240,12 +253,12 @@ fn every_wrong_manifest_is_refused_with_its_field_and_reason() {
 
 #[test]
 fn a_device_name_is_checked_like_a_topic_level() {
-    let schema = schema("device");
+    let schema = Checked::new("device");
     let device = |name: &str| json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "Device", "metadata": {"name": name}, "spec": {}});
-    assert_eq!(refusals(&schema, &device("dev1")), Vec::<String>::new());
-    assert_eq!(refusals(&schema, &device(&"a".repeat(40))), Vec::<String>::new());
-    assert!(!refusals(&schema, &device(&"a".repeat(41))).is_empty());
-    assert!(!refusals(&schema, &device("a.b")).is_empty());
+    assert_eq!(schema.refusals(&device("dev1")), Vec::<String>::new());
+    assert_eq!(schema.refusals(&device(&"a".repeat(40))), Vec::<String>::new());
+    assert!(!schema.refusals(&device(&"a".repeat(41))).is_empty());
+    assert!(!schema.refusals(&device("a.b")).is_empty());
     for name in [
         "dev1",
         "a.b",
@@ -257,7 +270,7 @@ fn a_device_name_is_checked_like_a_topic_level() {
         &"a".repeat(41),
     ] {
         // An API server itself refuses what is no DNS subdomain, the schema the rest.
-        let ours = refusals(&schema, &device(name)).is_empty();
+        let ours = schema.refusals(&device(name)).is_empty();
         let subdomain = !name.is_empty() && !name.starts_with('-') && !name.ends_with('-') && name != "A";
         assert_eq!(
             crate::names::DeviceName::new(name).is_ok(),

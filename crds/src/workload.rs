@@ -1,5 +1,7 @@
 //! The Workload kind: the containers that should run on its target devices.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

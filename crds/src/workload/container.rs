@@ -40,7 +40,7 @@ pub struct Container {
 
     /// The working directory. Absent is the image's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096), transform = rules::absolute_path)]
+    #[schemars(length(min = 1, max = 1024), transform = rules::absolute_path)]
     pub working_dir: Option<String>,
 
     /// Environment variables.
@@ -279,12 +279,12 @@ pub struct ResourceAmounts {
 #[serde(rename_all = "camelCase")]
 pub struct DeviceNode {
     /// The path on the device, such as `/dev/ttyUSB0`.
-    #[schemars(length(min = 1, max = 4096), transform = rules::absolute_path)]
+    #[schemars(length(min = 1, max = 255), transform = rules::absolute_path)]
     pub host_path: String,
 
     /// The path inside the container. Absent is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096), transform = rules::absolute_path)]
+    #[schemars(length(min = 1, max = 255), transform = rules::absolute_path)]
     pub container_path: Option<String>,
 
     /// What the container may do with it: any of `r` (read), `w` (write), `m` (make it). Absent is `rwm`.

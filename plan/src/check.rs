@@ -2,18 +2,18 @@
 //! replays the steps and asks of each whether it was allowed to. Tests run it over every plan they make,
 //! operators over one that surprises them.
 
+mod needed;
+mod order;
 mod replay;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
-use crate::desired::{DesiredContainer, DesiredSet, DesiredWorkload, DriftMode, ReclaimPolicy};
+use crate::desired::{DesiredContainer, DesiredSet, DesiredWorkload, ReclaimPolicy};
 use crate::hash::{SpecHash, config_digest};
 use crate::names::{ContainerKey, DnsLabel};
-use crate::observed::{Failure, FailureReason, Observed, Retry, RuntimeState};
-use crate::spec::{ContainerConfig, MountSource, RestartPolicy};
+use crate::observed::{Observed, RuntimeState};
+use crate::spec::MountSource;
 use crate::step::{Action, Plan, Precondition, Reason, Step};
 use replay::Replay;
 
@@ -47,10 +47,19 @@ pub struct Violation {
 /// | `needless` | changes nothing that is as desired; above all it restarts nothing of an unchanged spec |
 /// | `silent` | leaves no missing container without a step or a cause |
 pub fn check(plan: &Plan, desired: &DesiredSet, observed: &Observed) -> Vec<Violation> {
-    let mut checker = Checker { plan, desired, observed, found: Vec::new() };
+    let mut checker = Checker {
+        plan,
+        desired,
+        observed,
+        found: Vec::new(),
+    };
     let idle = desired.paused || !matches!(observed.runtime, RuntimeState::Ready { .. });
     if idle && !plan.steps.is_empty() {
-        checker.report(None, "paused", "steps for a device that is paused or has no runtime".into());
+        checker.report(
+            None,
+            "paused",
+            "steps for a device that is paused or has no runtime".into(),
+        );
     }
     let mut replay = Replay::new(observed);
     for (i, step) in plan.steps.iter().enumerate() {
@@ -77,25 +86,15 @@ struct Checker<'a> {
 
 /// Whether a step makes a container: what needs an image and waits for dependencies.
 fn makes(step: &Step) -> bool {
-    matches!(step.action, Action::CreateContainer { .. } | Action::ReplaceContainer { .. })
+    matches!(
+        step.action,
+        Action::CreateContainer { .. } | Action::ReplaceContainer { .. }
+    )
 }
 
 /// Whether two hashes of known version differ: only then has a spec changed.
 fn changed(a: &SpecHash, b: &SpecHash) -> bool {
     a.is_known_version() && b.is_known_version() && a != b
-}
-
-/// Configurations compared as sets where order means nothing.
-fn same_config(a: &ContainerConfig, b: &ContainerConfig) -> bool {
-    let networks = |c: &ContainerConfig| c.networks.iter().cloned().collect::<BTreeSet<_>>();
-    let files = |c: &ContainerConfig| {
-        let all = c.content.iter().flat_map(|(v, files)| files.iter().map(move |f| (v.clone(), f.clone())));
-        all.collect::<BTreeSet<_>>()
-    };
-    a.restart_policy == b.restart_policy
-        && a.resources == b.resources
-        && networks(a) == networks(b)
-        && files(a) == files(b)
 }
 
 impl<'a> Checker<'a> {
@@ -133,11 +132,18 @@ impl<'a> Checker<'a> {
             _ => {}
         }
         if let (Some(key), Precondition::Is { id }) = (step.container(), &step.precondition)
-            && !self.observed.containers.iter().any(|c| c.key == key && &c.id == id)
+            && !self
+                .observed
+                .containers
+                .iter()
+                .any(|c| c.key == key && &c.id == id)
         {
             self.report(Some(i), "foreign", format!("{id} is no object of {key}"));
         }
-        let own = |name: &str| name.split_once('.').is_some_and(|(w, _)| w == step.workload.as_str());
+        let own = |name: &str| {
+            name.split_once('.')
+                .is_some_and(|(w, _)| w == step.workload.as_str())
+        };
         let foreign = match &step.action {
             Action::RemoveNetwork { name } => !own(name) || !self.observed.networks.contains(name),
             Action::RemoveVolume { name } => !self
@@ -148,7 +154,11 @@ impl<'a> Checker<'a> {
             _ => false,
         };
         if foreign {
-            self.report(Some(i), "foreign", "the network or volume is not the workload's".into());
+            self.report(
+                Some(i),
+                "foreign",
+                "the network or volume is not the workload's".into(),
+            );
         }
     }
 
@@ -159,7 +169,11 @@ impl<'a> Checker<'a> {
             (_, None, p) => *p == Precondition::None,
         };
         if !right {
-            self.report(Some(i), "precondition", format!("{:?} does not fit", step.precondition));
+            self.report(
+                Some(i),
+                "precondition",
+                format!("{:?} does not fit", step.precondition),
+            );
         }
     }
 
@@ -172,7 +186,11 @@ impl<'a> Checker<'a> {
             _ => return,
         };
         if replay.objects(&key) > allowed {
-            self.report(Some(i), "at-most-one", format!("another object of {key} is still there"));
+            self.report(
+                Some(i),
+                "at-most-one",
+                format!("another object of {key} is still there"),
+            );
         }
     }
 
@@ -194,17 +212,22 @@ impl<'a> Checker<'a> {
     }
 
     fn removal(&mut self, i: usize, step: &Step, key: &ContainerKey, replay: &Replay) {
-        let Precondition::Is { id } = &step.precondition else { return };
+        let Precondition::Is { id } = &step.precondition else {
+            return;
+        };
         let desired = self.container(key).is_some();
         let justified = match &step.reason {
             Reason::Removed { cause: Some(cause) } => {
                 let mut orders = self.desired.removals.iter();
-                self.removed(&key.workload) && orders.any(|r| r.workload == key.workload && r.reason == *cause)
+                self.removed(&key.workload)
+                    && orders.any(|r| r.workload == key.workload && r.reason == *cause)
             }
             Reason::Removed { cause: None } => self.desired.workload(&key.workload).is_some() && !desired,
             Reason::Duplicate => desired && replay.objects(key) > 1,
             Reason::Drifted { .. } | Reason::Changed | Reason::Retry => {
-                let mut later = self.plan.steps[i..].iter().filter(|s| s.container().as_ref() == Some(key));
+                let mut later = self.plan.steps[i..]
+                    .iter()
+                    .filter(|s| s.container().as_ref() == Some(key));
                 desired
                     && replay.is_dead(id)
                     && later.any(|s| matches!(s.action, Action::CreateContainer { .. }))
@@ -218,9 +241,17 @@ impl<'a> Checker<'a> {
         let stays = |other: &&crate::observed::ObservedContainer| {
             other.key == *key && other.id != *id && other.state.is_up() && replay.is_there(&other.id)
         };
-        let up = self.observed.containers.iter().any(|c| c.id == *id && c.key == *key && c.state.is_up());
+        let up = self
+            .observed
+            .containers
+            .iter()
+            .any(|c| c.id == *id && c.key == *key && c.state.is_up());
         if step.reason == Reason::Duplicate && up && !self.observed.containers.iter().any(|c| stays(&c)) {
-            self.report(Some(i), "removal", format!("{id} is the only one of {key} that runs"));
+            self.report(
+                Some(i),
+                "removal",
+                format!("{id} is the only one of {key} that runs"),
+            );
         }
     }
 
@@ -237,7 +268,11 @@ impl<'a> Checker<'a> {
             _ => false,
         };
         if !justified {
-            self.report(Some(i), "stop", "nothing of a higher priority needs it stopped".into());
+            self.report(
+                Some(i),
+                "stop",
+                "nothing of a higher priority needs it stopped".into(),
+            );
         }
     }
 
@@ -246,13 +281,17 @@ impl<'a> Checker<'a> {
         let workloads = || self.desired.workloads.iter();
         let containers = || workloads().flat_map(|w| &w.containers);
         let mounts = |name: &str| {
-            let of = |m: &crate::spec::Mount| matches!(&m.source, MountSource::Volume { name: n } if n == name);
+            let of =
+                |m: &crate::spec::Mount| matches!(&m.source, MountSource::Volume { name: n } if n == name);
             containers().any(|c| c.spec.mounts.iter().any(of))
         };
         let (rule, right) = match &step.action {
             Action::PullImage { container, image } => {
                 let key = ContainerKey::new(step.workload.clone(), container.clone());
-                ("pull", self.container(&key).is_some_and(|(_, c)| c.spec.image == *image))
+                (
+                    "pull",
+                    self.container(&key).is_some_and(|(_, c)| c.spec.image == *image),
+                )
             }
             Action::CreateNetwork { name } => (
                 "needless",
@@ -271,132 +310,22 @@ impl<'a> Checker<'a> {
             ),
             Action::RemoveVolume { name } => {
                 let of = |v: &&crate::observed::OwnedVolume| v.name == *name;
-                let delete = self.observed.volumes.iter().filter(of).any(|v| v.reclaim == ReclaimPolicy::Delete);
+                let delete = self
+                    .observed
+                    .volumes
+                    .iter()
+                    .filter(of)
+                    .any(|v| v.reclaim == ReclaimPolicy::Delete);
                 let named = workloads().any(|w| w.volumes.iter().any(|v| v.name == *name));
-                ("removal", self.removed(&step.workload) && delete && !named && !mounts(name))
+                (
+                    "removal",
+                    self.removed(&step.workload) && delete && !named && !mounts(name),
+                )
             }
             _ => return,
         };
         if !right {
             self.report(Some(i), rule, format!("no cause for {:?}", step.action));
-        }
-    }
-
-    /// Steps on desired containers: is there a difference, may it be undone now?
-    fn needed(&mut self, i: usize, step: &Step, key: &ContainerKey, replay: &Replay) {
-        let Some((workload, want)) = self.container(key) else {
-            self.report(Some(i), "needless", format!("{key} is not desired"));
-            return;
-        };
-        let object = match &step.precondition {
-            Precondition::Is { id } => self.observed.containers.iter().find(|c| c.key == *key && c.id == *id),
-            Precondition::Absent | Precondition::None => None,
-        };
-        let rests = matches!(
-            want.config.restart_policy,
-            RestartPolicy::Never | RestartPolicy::OnFailure { .. }
-        );
-        let completed = rests
-            && (self.observed.applied.iter())
-                .any(|a| a.key == *key && a.completed && !changed(&a.hash, &want.hash));
-        let needed = match (&step.action, object) {
-            (Action::CreateContainer { .. }, _) => !completed,
-            (Action::ReplaceContainer { .. }, Some(object)) => changed(&object.hash, &want.hash),
-            (Action::UpdateContainer { .. }, Some(object)) => !same_config(&object.config, &want.config),
-            (Action::RenameContainer { .. }, Some(object)) => object.engine_name != want.engine_name,
-            (Action::UnpauseContainer { .. }, Some(object)) => {
-                object.state == crate::observed::ContainerState::Paused
-            }
-            (Action::StartContainer { .. }, Some(object)) => !replay.is_up(&object.id),
-            _ => true,
-        };
-        if !needed {
-            self.report(Some(i), "needless", format!("{key} is as desired in this"));
-        }
-        self.failed(i, step, key, want, object.map(|o| &o.hash));
-        let renames = matches!(step.action, Action::RenameContainer { .. });
-        if workload.drift == DriftMode::Observe && !renames && self.applied(key, want) {
-            self.report(Some(i), "drift", format!("the drift of {key} is only observed"));
-        }
-    }
-
-    fn failed(
-        &mut self,
-        i: usize,
-        step: &Step,
-        key: &ContainerKey,
-        want: &DesiredContainer,
-        object: Option<&SpecHash>,
-    ) {
-        let digest = config_digest(&want.config);
-        let open = |f: &&Failure| f.key == *key && f.retry != Retry::Due;
-        let of_desired = |f: &&Failure| open(f) && f.hash == want.hash && f.config_digest == digest;
-        let failures = self.observed.failures.iter();
-        let repeats = match &step.action {
-            Action::CreateContainer { .. } | Action::ReplaceContainer { .. } => failures
-                .filter(of_desired)
-                .find(|f| !matches!(f.reason, FailureReason::UpdateFailed | FailureReason::RemoveFailed)),
-            Action::UpdateContainer { .. } => {
-                failures.filter(of_desired).find(|f| f.reason == FailureReason::UpdateFailed)
-            }
-            Action::StartContainer { .. } => {
-                let started = object == Some(&want.hash);
-                failures
-                    .filter(|f| if started { of_desired(f) } else { open(f) && object == Some(&f.hash) })
-                    .find(|f| f.reason == FailureReason::StartFailed)
-            }
-            _ => None,
-        };
-        if let Some(failure) = repeats {
-            let words = format!("{key} failed with {} and is not due", failure.reason.as_str());
-            self.report(Some(i), "failed", words);
-        }
-    }
-
-    fn pulls(&mut self) {
-        let mut pulled: BTreeSet<ContainerKey> = BTreeSet::new();
-        let mut disturbed = false;
-        for (i, step) in self.plan.steps.iter().enumerate() {
-            match (&step.action, step.container()) {
-                (Action::PullImage { container, .. }, _) => {
-                    if disturbed {
-                        let words = "something was stopped before this image was there".to_owned();
-                        self.report(Some(i), "pull", words);
-                    }
-                    pulled.insert(ContainerKey::new(step.workload.clone(), container.clone()));
-                }
-                (Action::StopContainer { .. } | Action::RemoveContainer { .. }, _) => {
-                    disturbed |= step.reason != Reason::Duplicate;
-                }
-                (_, Some(key)) if makes(step) => {
-                    disturbed = true;
-                    if !pulled.contains(&key) {
-                        self.report(Some(i), "pull", format!("the image of {key} was not pulled before"));
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn dependencies(&mut self) {
-        let mut made: BTreeSet<ContainerKey> = BTreeSet::new();
-        let makers = || self.plan.steps.iter().enumerate().filter(|(_, s)| makes(s));
-        let all: BTreeSet<ContainerKey> = makers().filter_map(|(_, s)| s.container()).collect();
-        for (i, step) in makers() {
-            let Some(key) = step.container() else { continue };
-            let Some((workload, _)) = self.container(&key) else { continue };
-            let before = replay::transitive_dependencies(workload, &key.container);
-            if before.contains(&key.container) {
-                self.report(Some(i), "dependency", format!("{key} depends on itself"));
-            }
-            for name in before {
-                let on = ContainerKey::new(key.workload.clone(), name);
-                if all.contains(&on) && !made.contains(&on) && on != key {
-                    self.report(Some(i), "dependency", format!("{key} depends on {on}, which is made later"));
-                }
-            }
-            made.insert(key);
         }
     }
 
@@ -408,7 +337,11 @@ impl<'a> Checker<'a> {
                 let there = self.observed.containers.iter().any(|c| c.key == key);
                 let completed = self.observed.applied.iter().any(|a| a.key == key && a.completed);
                 let told = self.plan.held.iter().any(|h| h.key == key)
-                    || self.plan.steps.iter().any(|s| s.container().as_ref() == Some(&key));
+                    || self
+                        .plan
+                        .steps
+                        .iter()
+                        .any(|s| s.container().as_ref() == Some(&key));
                 if !there && !completed && !told {
                     silent.push(key);
                 }

@@ -45,7 +45,12 @@ pub fn drift(desired: &DesiredSet, observed: &Observed) -> Vec<Drift> {
     let clashing: Vec<_> = crate::planner::plan(desired, observed)
         .held
         .into_iter()
-        .filter(|h| matches!(h.cause, HeldCause::PortConflict { .. } | HeldCause::NameConflict { .. }))
+        .filter(|h| {
+            matches!(
+                h.cause,
+                HeldCause::PortConflict { .. } | HeldCause::NameConflict { .. }
+            )
+        })
         .map(|h| h.key)
         .collect();
     let mut found = Vec::new();
@@ -55,7 +60,11 @@ pub fn drift(desired: &DesiredSet, observed: &Observed) -> Vec<Drift> {
         }
         let differences = match item.keeper {
             None if item.completed() => Vec::new(),
-            None => vec![Difference { field: EXISTENCE, want: "present".into(), have: "absent".into() }],
+            None => vec![Difference {
+                field: EXISTENCE,
+                want: "present".into(),
+                have: "absent".into(),
+            }],
             Some(container) if !item.same_spec(container) => vec![Difference {
                 field: SPEC,
                 want: item.desired.hash.to_string(),
@@ -93,10 +102,19 @@ pub(crate) fn differences(item: &crate::planner::Item<'_>, have: &ObservedContai
     }
     found.extend(config_differences(&want.config, &have.config));
     if have.state == ContainerState::Paused {
-        found.push(Difference { field: PAUSED, want: "false".into(), have: "true".into() });
+        found.push(Difference {
+            field: PAUSED,
+            want: "false".into(),
+            have: "true".into(),
+        });
     }
-    if !have.state.is_up() && !(item.completed() || rests(have, want.config.restart_policy)) {
-        found.push(Difference { field: STATE, want: "running".into(), have: state_words(&have.state) });
+    let at_rest = item.completed() || rests(have, want.config.restart_policy);
+    if !have.state.is_up() && !at_rest {
+        found.push(Difference {
+            field: STATE,
+            want: "running".into(),
+            have: state_words(&have.state),
+        });
     }
     found.sort_by_key(|d| d.field);
     found
@@ -109,8 +127,14 @@ pub(crate) fn state_words(state: &ContainerState) -> String {
         ContainerState::Running => "running".into(),
         ContainerState::Paused => "paused".into(),
         ContainerState::Restarting { exit_code } => format!("restarting after exit code {exit_code}"),
-        ContainerState::Exited { exit_code, oom_killed: false } => format!("exited with code {exit_code}"),
-        ContainerState::Exited { exit_code, oom_killed: true } => {
+        ContainerState::Exited {
+            exit_code,
+            oom_killed: false,
+        } => format!("exited with code {exit_code}"),
+        ContainerState::Exited {
+            exit_code,
+            oom_killed: true,
+        } => {
             format!("exited with code {exit_code}, out of memory")
         }
         ContainerState::Dead => "dead".into(),
@@ -120,7 +144,12 @@ pub(crate) fn state_words(state: &ContainerState) -> String {
 /// The fields of the changeable part that differ, sorted. Lists whose order means nothing compare as
 /// sets. Destructured without `..`: a new field must be compared or be refused here on purpose.
 pub(crate) fn config_differences(want: &ContainerConfig, have: &ContainerConfig) -> Vec<Difference> {
-    let ContainerConfig { restart_policy, resources, networks, content } = want;
+    let ContainerConfig {
+        restart_policy,
+        resources,
+        networks,
+        content,
+    } = want;
     let mut found = Vec::new();
     if *restart_policy != have.restart_policy {
         found.push(Difference {
@@ -155,14 +184,28 @@ fn resource_differences(want: &Resources, have: &Resources, found: &mut Vec<Diff
     let numbers = [
         ("resources.cpu", *cpu_limit_millis, have.cpu_limit_millis, "m"),
         ("resources.cpuShares", *cpu_shares, have.cpu_shares, ""),
-        ("resources.memory", *memory_limit_bytes, have.memory_limit_bytes, ""),
-        ("resources.memoryReservation", *memory_reservation_bytes, have.memory_reservation_bytes, ""),
+        (
+            "resources.memory",
+            *memory_limit_bytes,
+            have.memory_limit_bytes,
+            "",
+        ),
+        (
+            "resources.memoryReservation",
+            *memory_reservation_bytes,
+            have.memory_reservation_bytes,
+            "",
+        ),
         ("resources.pids", *pids_limit, have.pids_limit, ""),
     ];
     for (field, want, have, unit) in numbers {
         if want != have {
             let words = |v: Option<u64>| v.map_or_else(|| "none".to_owned(), |v| format!("{v}{unit}"));
-            found.push(Difference { field, want: words(want), have: words(have) });
+            found.push(Difference {
+                field,
+                want: words(want),
+                have: words(have),
+            });
         }
     }
     if *cpuset_cpus != have.cpuset_cpus {
@@ -192,9 +235,17 @@ fn content_difference(want: &Files, have: &Files, found: &mut Vec<Difference>) {
                 format!("{path}@{digest}")
             })
             .collect();
-        if differing.is_empty() { "none".to_owned() } else { bounded(&differing.join(",")) }
+        if differing.is_empty() {
+            "none".to_owned()
+        } else {
+            bounded(&differing.join(","))
+        }
     };
-    found.push(Difference { field: "content", want: words(&want, &have), have: words(&have, &want) });
+    found.push(Difference {
+        field: "content",
+        want: words(&want, &have),
+        have: words(&have, &want),
+    });
 }
 
 fn by_path(files: &Files) -> BTreeMap<String, &ContentFile> {
@@ -227,3 +278,6 @@ fn bounded(words: &str) -> String {
         None => words.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

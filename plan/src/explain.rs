@@ -25,13 +25,23 @@ pub fn explain(plan: &Plan, desired: &DesiredSet, observed: &Observed) -> Vec<St
             format!("{}: {details}, {}", Act(step), step.reason)
         }
     });
-    steps.chain(plan.held.iter().map(Held::to_string)).collect()
+    let lines = steps.chain(plan.held.iter().map(Held::to_string));
+    lines.map(|line| line.chars().map(printable).collect()).collect()
+}
+
+/// An engine's message or a report's name may hold anything; a line stays a line, and no terminal obeys it.
+fn printable(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
 }
 
 /// What the inputs tell of a step beyond itself.
 fn details(step: &Step, desired: &DesiredSet, observed: &Observed) -> String {
-    let Some(key) = step.container() else { return String::new() };
-    let Some((_, want)) = desired.container(&key) else { return String::new() };
+    let Some(key) = step.container() else {
+        return String::new();
+    };
+    let Some((_, want)) = desired.container(&key) else {
+        return String::new();
+    };
     let object = match &step.precondition {
         Precondition::Is { id } => observed.containers.iter().find(|c| c.key == key && &c.id == id),
         Precondition::Absent | Precondition::None => None,
@@ -43,7 +53,9 @@ fn details(step: &Step, desired: &DesiredSet, observed: &Observed) -> String {
         }
         (Action::UpdateContainer { .. }, Some(have)) => {
             let differences = config_differences(&want.config, &have.config);
-            let words = differences.iter().map(|d| format!("{} {} → {}", d.field, d.have, d.want));
+            let words = differences
+                .iter()
+                .map(|d| format!("{} {} → {}", d.field, d.have, d.want));
             words.collect::<Vec<_>>().join("; ")
         }
         (Action::RenameContainer { .. }, Some(have)) => {
@@ -99,15 +111,15 @@ impl fmt::Display for Reason {
             Self::Drifted { fields } => write!(f, "because of drift in {}", fields.join(", ")),
             Self::Exited => f.write_str("because it does not run and should"),
             Self::Removed { cause: None } => f.write_str("because it is no longer declared"),
-            Self::Removed { cause: Some(RemovalReason::Deleted) } => {
-                f.write_str("because its workload is being deleted")
-            }
-            Self::Removed { cause: Some(RemovalReason::MovedAway) } => {
-                f.write_str("because its workload no longer targets this device")
-            }
-            Self::Removed { cause: Some(RemovalReason::Decommissioned) } => {
-                f.write_str("because the device is being decommissioned")
-            }
+            Self::Removed {
+                cause: Some(RemovalReason::Deleted),
+            } => f.write_str("because its workload is being deleted"),
+            Self::Removed {
+                cause: Some(RemovalReason::MovedAway),
+            } => f.write_str("because its workload no longer targets this device"),
+            Self::Removed {
+                cause: Some(RemovalReason::Decommissioned),
+            } => f.write_str("because the device is being decommissioned"),
             Self::Duplicate => f.write_str("because there is more than one of it"),
             Self::NeededBy { container } => write!(f, "because {container} needs it"),
             Self::Retry => f.write_str("because an earlier attempt failed and is due again"),
@@ -131,14 +143,24 @@ impl fmt::Display for HeldCause {
             Self::DriftObserved { fields } => {
                 write!(f, "drift in {} is only observed", fields.join(", "))
             }
-            Self::Failed { reason, message, blocked } => {
-                let when = if *blocked { "until its spec changes or a retry is asked for" } else { "for now" };
+            Self::Failed {
+                reason,
+                message,
+                blocked,
+            } => {
+                let when = if *blocked {
+                    "until its spec changes or a retry is asked for"
+                } else {
+                    "for now"
+                };
                 write!(f, "{} {when}: {message}", reason.as_str())
             }
             Self::PortConflict { port, with } => write!(f, "host port {port} is taken by {with}"),
             Self::NameConflict { name, with } => write!(f, "the name {name} is taken by {with}"),
             Self::RuntimeUnavailable => f.write_str("the container runtime does not answer"),
-            Self::Orphaned => f.write_str("its workload is unknown here; it is kept until removed explicitly"),
+            Self::Orphaned => {
+                f.write_str("its workload is unknown here; it is kept until removed explicitly")
+            }
         }
     }
 }

@@ -24,3 +24,5 @@ pub use planner::plan;
 
 #[cfg(test)]
 mod arbitrary;
+#[cfg(test)]
+mod wire_tests;

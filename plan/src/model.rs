@@ -6,18 +6,15 @@
 //! journal. What it promises is checked while it runs: see [`ModelDevice::broken`].
 
 mod engine;
+mod ledger;
 mod replace;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{DesiredContainer, DesiredSet};
-use crate::drift::config_differences;
-use crate::hash::{SpecHash, config_digest};
+use crate::desired::DesiredSet;
+use crate::hash::SpecHash;
 use crate::names::{ContainerKey, DnsLabel, EngineId};
-use crate::observed::{
-    Applied, ContainerState, Failure, FailureReason, Observed, ObservedContainer, OwnedVolume, Retry,
-};
-use crate::planner::rests;
+use crate::observed::{ContainerState, FailureReason, HostPort, Observed, OwnedVolume, Retry};
 use crate::spec::{Port, RestartPolicy};
 use crate::step::{Action, Plan, Precondition, Reason, Step, StepOutcome};
 use replace::Journal;
@@ -70,28 +67,44 @@ pub struct ModelDevice {
 }
 
 impl ModelDevice {
-    /// A device in this state. Ports of its containers are those `observed` names.
-    pub fn new(observed: Observed) -> Self {
+    /// A device in this state. Its containers publish what the report says, and those of a desired spec
+    /// what that says.
+    pub fn new(observed: Observed, desired: &DesiredSet) -> Self {
+        let of_report = |p: &HostPort| Port {
+            container_port: p.port,
+            host_port: Some(p.port),
+            host_ip: None,
+            protocol: p.protocol,
+        };
         let ports = observed.containers.iter().map(|c| {
-            let port = |p: &crate::observed::HostPort| Port {
-                container_port: p.port,
-                host_port: Some(p.port),
-                host_ip: None,
-                protocol: p.protocol,
-            };
-            (c.id.clone(), c.host_ports.iter().map(port).collect())
+            let known = desired.container(&c.key).filter(|(_, want)| want.hash == c.hash);
+            let ports = known.map_or_else(
+                || c.host_ports.iter().map(of_report).collect(),
+                |(_, want)| want.spec.ports.clone(),
+            );
+            (c.id.clone(), ports)
         });
-        Self { ports: ports.collect(), observed, ..Self::default() }
+        Self {
+            ports: ports.collect(),
+            observed,
+            ..Self::default()
+        }
     }
 
     /// What the agent would report.
     pub fn observed(&self) -> Observed {
         let mut observed = self.observed.clone();
         for container in &mut observed.containers {
-            let ports = self.ports.get(&container.id).map(Vec::as_slice).unwrap_or_default();
+            let ports = self
+                .ports
+                .get(&container.id)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             container.host_ports = engine::host_ports(ports);
         }
-        observed.containers.sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
+        observed
+            .containers
+            .sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
         observed
     }
 
@@ -142,8 +155,16 @@ impl ModelDevice {
     /// A process ends.
     pub fn exit(&mut self, key: &ContainerKey, exit_code: i64) {
         let policies = self.rest_policies();
-        for container in self.observed.containers.iter_mut().filter(|c| &c.key == key && c.state.is_up()) {
-            container.state = ContainerState::Exited { exit_code, oom_killed: false };
+        for container in self
+            .observed
+            .containers
+            .iter_mut()
+            .filter(|c| &c.key == key && c.state.is_up())
+        {
+            container.state = ContainerState::Exited {
+                exit_code,
+                oom_killed: false,
+            };
             if exit_code == 0 && policies.contains(&container.id) {
                 for applied in self.observed.applied.iter_mut().filter(|a| &a.key == key) {
                     applied.completed |= applied.hash == container.hash;
@@ -155,7 +176,11 @@ impl ModelDevice {
     /// The ids of containers that rest once they ended well.
     fn rest_policies(&self) -> BTreeSet<EngineId> {
         let rests = |p| matches!(p, RestartPolicy::Never | RestartPolicy::OnFailure { .. });
-        let resting = self.observed.containers.iter().filter(|c| rests(c.config.restart_policy));
+        let resting = self
+            .observed
+            .containers
+            .iter()
+            .filter(|c| rests(c.config.restart_policy));
         resting.map(|c| c.id.clone()).collect()
     }
 
@@ -168,16 +193,23 @@ impl ModelDevice {
                 break;
             }
             if failed.contains(served(&plan.steps[i..], step)) {
-                outcomes.push(StepOutcome::Skipped { because: "an earlier step failed".into() });
+                outcomes.push(StepOutcome::Skipped {
+                    because: "an earlier step failed".into(),
+                });
                 continue;
             }
             let outcome = match self.step(desired, step) {
                 Ok(()) => StepOutcome::Done { changed: true },
                 Err(Trouble::Crash) => break,
-                Err(Trouble::Refused) => StepOutcome::PreconditionFailed { found: "something else".into() },
+                Err(Trouble::Refused) => StepOutcome::PreconditionFailed {
+                    found: "something else".into(),
+                },
                 Err(Trouble::Failed(reason)) => {
                     self.note_failure(desired, step, reason);
-                    StepOutcome::Failed { reason, message: "injected".into() }
+                    StepOutcome::Failed {
+                        reason,
+                        message: "injected".into(),
+                    }
                 }
             };
             if !matches!(outcome, StepOutcome::Done { .. }) {
@@ -198,7 +230,12 @@ impl ModelDevice {
         let key = step.container();
         let id = match (&key, &step.precondition) {
             (Some(key), Precondition::Is { id }) => {
-                if !self.observed.containers.iter().any(|c| &c.key == key && &c.id == id) {
+                if !self
+                    .observed
+                    .containers
+                    .iter()
+                    .any(|c| &c.key == key && &c.id == id)
+                {
                     return Err(Trouble::Refused);
                 }
                 Some(id.clone())
@@ -257,7 +294,12 @@ impl ModelDevice {
                     }
                     Action::RenameContainer { .. } => self.rename(&id, &want.engine_name)?,
                     Action::UpdateContainer { .. } => {
-                        if want.config.networks.iter().any(|n| !self.observed.networks.contains(n)) {
+                        if want
+                            .config
+                            .networks
+                            .iter()
+                            .any(|n| !self.observed.networks.contains(n))
+                        {
                             return Err(Trouble::Failed(FailureReason::UpdateFailed));
                         }
                         self.change(&id, Micro::Update, |c| c.config = want.config.clone())?;
@@ -273,11 +315,21 @@ impl ModelDevice {
 
     /// Waits for what `key` depends on. Jobs come to their end while one waits.
     fn await_dependencies(&mut self, desired: &DesiredSet, key: &ContainerKey) -> Result<(), Trouble> {
-        let Some((workload, own)) = desired.container(key) else { return Err(Trouble::Refused) };
-        let inits = workload.containers.iter().take_while(|c| !(own.init && c.name == own.name));
-        let inits = inits.filter(|c| c.init && c.name != own.name).map(|c| (&c.name, true));
+        let Some((workload, own)) = desired.container(key) else {
+            return Err(Trouble::Refused);
+        };
+        let inits = workload
+            .containers
+            .iter()
+            .take_while(|c| !(own.init && c.name == own.name));
+        let inits = inits
+            .filter(|c| c.init && c.name != own.name)
+            .map(|c| (&c.name, true));
         let declared = own.behaviour.depends_on.iter().map(|d| {
-            (&d.container, d.condition == crate::spec::DependencyCondition::Completed)
+            (
+                &d.container,
+                d.condition == crate::spec::DependencyCondition::Completed,
+            )
         });
         for (name, completed) in inits.chain(declared) {
             let on = ContainerKey::new(key.workload.clone(), name.clone());
@@ -294,76 +346,19 @@ impl ModelDevice {
         }
         Ok(())
     }
-
-    /// Notes in the ledger what has been brought about, once all of it has.
-    fn settled(&mut self, key: &ContainerKey, want: &DesiredContainer) {
-        let as_desired = |c: &ObservedContainer| {
-            let same = &c.key == key && c.hash == want.hash && c.engine_name == want.engine_name;
-            let up = c.state.is_up() && c.state != ContainerState::Paused;
-            let settled = up || rests(c, want.config.restart_policy);
-            same && settled && config_differences(&want.config, &c.config).is_empty()
-        };
-        if !self.observed.containers.iter().any(as_desired) {
-            return;
-        }
-        let digest = config_digest(&want.config);
-        let completed = self
-            .observed
-            .applied
-            .iter()
-            .any(|a| &a.key == key && a.hash == want.hash && a.completed);
-        self.observed.failures.retain(|f| &f.key != key);
-        self.observed.applied.retain(|a| &a.key != key);
-        self.observed.applied.push(Applied {
-            key: key.clone(),
-            hash: want.hash.clone(),
-            config_digest: digest,
-            completed,
-        });
-        self.observed.applied.sort_by(|a, b| a.key.cmp(&b.key));
-    }
-
-    fn note_failure(&mut self, desired: &DesiredSet, step: &Step, reason: FailureReason) {
-        let container = match (&step.action, step.container()) {
-            (Action::PullImage { container, .. }, _) => {
-                ContainerKey::new(step.workload.clone(), container.clone())
-            }
-            (_, Some(key)) => key,
-            _ => return,
-        };
-        let object = self.observed.containers.iter().find(|c| c.key == container);
-        let (hash, digest) = match (desired.container(&container), object) {
-            (Some((_, want)), _) => (want.hash.clone(), config_digest(&want.config)),
-            (None, Some(object)) => (object.hash.clone(), config_digest(&object.config)),
-            (None, None) => return,
-        };
-        let reason = match (&step.action, reason) {
-            (Action::UpdateContainer { .. }, _) => FailureReason::UpdateFailed,
-            (Action::RemoveContainer { .. }, _) => FailureReason::RemoveFailed,
-            (_, reason) => reason,
-        };
-        let retry = if reason == FailureReason::RolledBack { Retry::Blocked } else { Retry::Waiting };
-        let same = |f: &Failure| f.key == container && f.hash == hash && f.reason == reason;
-        let attempts = self.observed.failures.iter().find(|f| same(f)).map_or(0, |f| f.attempts) + 1;
-        self.observed.failures.retain(|f| !same(f));
-        self.observed.failures.push(Failure {
-            key: container,
-            hash,
-            config_digest: digest,
-            reason,
-            message: "injected".into(),
-            retry,
-            attempts,
-        });
-        self.observed.failures.sort_by(|a, b| a.key.cmp(&b.key));
-    }
 }
 
 /// The workload whose failure makes `step` pointless: a stop serves the container it makes way for.
 fn served<'a>(rest: &'a [Step], step: &'a Step) -> &'a DnsLabel {
-    if !matches!(step.action, Action::StopContainer { .. }) || !matches!(step.reason, Reason::NeededBy { .. }) {
+    if !matches!(step.action, Action::StopContainer { .. }) || !matches!(step.reason, Reason::NeededBy { .. })
+    {
         return &step.workload;
     }
-    let next = rest.iter().find(|s| !matches!(s.action, Action::StopContainer { .. }));
+    let next = rest
+        .iter()
+        .find(|s| !matches!(s.action, Action::StopContainer { .. }));
     next.map_or(&step.workload, |s| &s.workload)
 }
+
+#[cfg(test)]
+mod tests;

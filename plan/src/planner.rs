@@ -63,7 +63,10 @@ pub fn plan(desired: &DesiredSet, observed: &Observed) -> Plan {
     };
     let concerned: BTreeSet<ContainerKey> = steps.iter().filter_map(Step::container).collect();
     held.retain(|h| !concerned.contains(&h.key));
-    held.extend(concerned.into_iter().map(|key| Held { key, cause: cause.clone() }));
+    held.extend(concerned.into_iter().map(|key| Held {
+        key,
+        cause: cause.clone(),
+    }));
     finish(Vec::new(), held)
 }
 
@@ -87,7 +90,10 @@ fn plan_unpaused(desired: &DesiredSet, observed: &Observed) -> Plan {
     let fixed = fixed(observed, &staying, &suspended, &items);
     let settled = settle::settle(&items, &fixed);
     for (item, needs) in items.iter().zip(&settled.needs) {
-        held.extend(needs.held.iter().map(|cause| Held { key: item.key.clone(), cause: cause.clone() }));
+        held.extend(needs.held.iter().map(|cause| Held {
+            key: item.key.clone(),
+            cause: cause.clone(),
+        }));
     }
 
     let mut steps = duplicates(&items);
@@ -118,7 +124,10 @@ fn objects<'a>(item: &Item<'a>) -> Vec<&'a ObservedContainer> {
 /// A suspended workload's container: what it needs is not told, only that it needs something.
 fn hold_suspended(item: &Item<'_>) -> Vec<Held> {
     let needs = decide::decide(item, &Forbidden::default());
-    let hold = |cause| Held { key: item.key.clone(), cause };
+    let hold = |cause| Held {
+        key: item.key.clone(),
+        cause,
+    };
     if needs.any() || !item.extras.is_empty() {
         vec![hold(HeldCause::WorkloadSuspended)]
     } else {
@@ -137,13 +146,20 @@ fn fixed(
     let mut unmanaged: Vec<_> = observed.unmanaged.iter().collect();
     unmanaged.sort_by(|a, b| (&a.name, &a.host_ports).cmp(&(&b.name, &b.host_ports)));
     for other in unmanaged {
-        fixed.names.entry(other.name.clone()).or_insert_with(|| other.name.clone());
-        fixed.ports.extend(other.host_ports.iter().map(|p| (p.into(), other.name.clone())));
+        fixed
+            .names
+            .entry(other.name.clone())
+            .or_insert_with(|| other.name.clone());
+        fixed
+            .ports
+            .extend(other.host_ports.iter().map(|p| (p.into(), other.name.clone())));
     }
     let ours = |fixed: &mut Fixed, object: &ObservedContainer| {
         let words = object.key.to_string();
         if object.state.is_up() {
-            fixed.ports.extend(claims::of_object(object).into_iter().map(|c| (c, words.clone())));
+            fixed
+                .ports
+                .extend(claims::of_object(object).into_iter().map(|c| (c, words.clone())));
         }
         fixed.names.entry(object.engine_name.clone()).or_insert(words);
     };
@@ -151,15 +167,26 @@ fn fixed(
         ours(&mut fixed, object);
     }
     for item in suspended {
-        fixed.ports.extend(claims::held_now(item).into_iter().map(|c| (c, item.key.to_string())));
+        fixed.ports.extend(
+            claims::held_now(item)
+                .into_iter()
+                .map(|c| (c, item.key.to_string())),
+        );
     }
     for item in items.iter().filter(|item| decide::stuck_extra(item).is_some()) {
         for object in objects(item) {
             ours(&mut fixed, object);
         }
     }
-    for item in items.iter().filter(|i| decide::stuck_extra(i).is_some() || decide::cannot_stop(i)) {
-        fixed.ports.extend(claims::held_now(item).into_iter().map(|c| (c, item.key.to_string())));
+    for item in items
+        .iter()
+        .filter(|i| decide::stuck_extra(i).is_some() || decide::cannot_stop(i))
+    {
+        fixed.ports.extend(
+            claims::held_now(item)
+                .into_iter()
+                .map(|c| (c, item.key.to_string())),
+        );
     }
     fixed
 }
@@ -175,26 +202,28 @@ fn duplicates(items: &[Item<'_>]) -> Vec<Step> {
 }
 
 fn pulls<'a>(items: &'a [Item<'_>], settled: &'a Settled) -> impl Iterator<Item = Step> + 'a {
-    settled.order.iter().filter(|&&i| settled.needs[i].make.is_some()).map(|&i| {
-        let item = &items[i];
-        let container = item.key.container.clone();
-        Step {
-            workload: item.key.workload.clone(),
-            action: Action::PullImage { container: container.clone(), image: item.desired.spec.image.clone() },
-            precondition: Precondition::None,
-            reason: Reason::NeededBy { container },
-        }
-    })
+    settled
+        .order
+        .iter()
+        .filter(|&&i| settled.needs[i].make.is_some())
+        .map(|&i| {
+            let item = &items[i];
+            let container = item.key.container.clone();
+            Step {
+                workload: item.key.workload.clone(),
+                action: Action::PullImage {
+                    container: container.clone(),
+                    image: item.desired.spec.image.clone(),
+                },
+                precondition: Precondition::None,
+                reason: Reason::NeededBy { container },
+            }
+        })
 }
 
 /// The networks and volumes that are missing: those that a container about to be worked on uses, and
 /// those that none of the workload uses (somebody asked for them).
-fn surroundings(
-    index: &Index<'_>,
-    items: &[Item<'_>],
-    settled: &Settled,
-    observed: &Observed,
-) -> Vec<Step> {
+fn surroundings(index: &Index<'_>, items: &[Item<'_>], settled: &Settled, observed: &Observed) -> Vec<Step> {
     let mut networks: BTreeMap<&str, &DnsLabel> = BTreeMap::new();
     let mut volumes: BTreeMap<&str, &DnsLabel> = BTreeMap::new();
     for &i in &settled.order {
@@ -220,24 +249,47 @@ fn surroundings(
     for workload in workloads {
         let mut make = |action: Action, user: Option<&&DnsLabel>| {
             let reason = match user {
-                Some(&container) => Reason::NeededBy { container: container.clone() },
+                Some(&container) => Reason::NeededBy {
+                    container: container.clone(),
+                },
                 None => Reason::Declared,
             };
             let precondition = Precondition::None;
-            steps.push(Step { workload: workload.name.clone(), action, precondition, reason });
+            steps.push(Step {
+                workload: workload.name.clone(),
+                action,
+                precondition,
+                reason,
+            });
         };
         for network in &workload.networks {
             let name = network.name.as_str();
-            let used = workload.containers.iter().any(|c| c.config.networks.contains(&network.name));
+            let used = workload
+                .containers
+                .iter()
+                .any(|c| c.config.networks.contains(&network.name));
             if (networks.contains_key(name) || !used) && present.insert(name) {
-                make(Action::CreateNetwork { name: network.name.clone() }, networks.get(name));
+                make(
+                    Action::CreateNetwork {
+                        name: network.name.clone(),
+                    },
+                    networks.get(name),
+                );
             }
         }
         for volume in &workload.volumes {
             let name = volume.name.as_str();
-            let used = workload.containers.iter().any(|c| removal::volumes_of(&c.spec).any(|v| v == name));
+            let used = workload
+                .containers
+                .iter()
+                .any(|c| removal::volumes_of(&c.spec).any(|v| v == name));
             if (volumes.contains_key(name) || !used) && owned.insert(name) {
-                make(Action::CreateVolume { name: volume.name.clone() }, volumes.get(name));
+                make(
+                    Action::CreateVolume {
+                        name: volume.name.clone(),
+                    },
+                    volumes.get(name),
+                );
             }
         }
     }
@@ -256,40 +308,91 @@ fn container_steps(items: &[Item<'_>], settled: &Settled, i: usize, steps: &mut 
     };
     let make_way = |steps: &mut Vec<Step>| {
         for &loser in &settled.stops[i] {
-            let Some(object) = items[loser].keeper else { continue };
-            let ContainerKey { workload, container: stopped } = object.key.clone();
+            let Some(object) = items[loser].keeper else {
+                continue;
+            };
+            let ContainerKey {
+                workload,
+                container: stopped,
+            } = object.key.clone();
             steps.push(Step {
                 workload,
                 action: Action::StopContainer { container: stopped },
-                precondition: Precondition::Is { id: object.id.clone() },
-                reason: Reason::NeededBy { container: container() },
+                precondition: Precondition::Is {
+                    id: object.id.clone(),
+                },
+                reason: Reason::NeededBy {
+                    container: container(),
+                },
             });
         }
     };
     let needs = &settled.needs[i];
     let id = item.keeper.map(|k| &k.id);
     if let Some(reason) = &needs.rename {
-        steps.push(step(Action::RenameContainer { container: container() }, id, reason));
+        steps.push(step(
+            Action::RenameContainer {
+                container: container(),
+            },
+            id,
+            reason,
+        ));
     }
     if let Some(reason) = &needs.update {
-        steps.push(step(Action::UpdateContainer { container: container() }, id, reason));
+        steps.push(step(
+            Action::UpdateContainer {
+                container: container(),
+            },
+            id,
+            reason,
+        ));
     }
     if let Some(reason) = &needs.unpause {
-        steps.push(step(Action::UnpauseContainer { container: container() }, id, reason));
+        steps.push(step(
+            Action::UnpauseContainer {
+                container: container(),
+            },
+            id,
+            reason,
+        ));
     }
     if let Some(reason) = &needs.start {
         make_way(steps);
-        steps.push(step(Action::StartContainer { container: container() }, id, reason));
+        steps.push(step(
+            Action::StartContainer {
+                container: container(),
+            },
+            id,
+            reason,
+        ));
     }
     if let Some((how, reason)) = &needs.make {
         if *how == Make::Recreate {
-            steps.push(step(Action::RemoveContainer { container: container() }, id, reason));
+            steps.push(step(
+                Action::RemoveContainer {
+                    container: container(),
+                },
+                id,
+                reason,
+            ));
         }
         make_way(steps);
         if *how == Make::Replace {
-            steps.push(step(Action::ReplaceContainer { container: container() }, id, reason));
+            steps.push(step(
+                Action::ReplaceContainer {
+                    container: container(),
+                },
+                id,
+                reason,
+            ));
         } else {
-            steps.push(step(Action::CreateContainer { container: container() }, None, reason));
+            steps.push(step(
+                Action::CreateContainer {
+                    container: container(),
+                },
+                None,
+                reason,
+            ));
         }
     }
 }

@@ -102,7 +102,11 @@ pub struct ContentFile {
 
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum MountSource {
     /// A path on the device, which must exist unless `create` makes the directory.
     HostPath {
@@ -319,7 +323,11 @@ impl SecurityContext {
 
 /// When the engine (Docker) or the agent (CRI) starts an exited container again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum RestartPolicy {
     /// Whenever it exits.
     #[default]
@@ -399,7 +407,11 @@ pub enum PullPolicy {
 
 /// What a probe does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 #[allow(missing_docs)]
 pub enum ProbeAction {
     /// A command inside the container; exit code 0 is success.

@@ -76,7 +76,11 @@ impl Step {
 
 /// What a step does. Containers are named by key; their spec is looked up in the desired set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Action {
     /// Bring the image to the device (or see that it is there, by the container's pull policy).
     PullImage {
@@ -150,7 +154,11 @@ pub enum Action {
 
 /// What must be true before a step has an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Precondition {
     /// Nothing: the action is idempotent by itself.
     None,
@@ -165,7 +173,11 @@ pub enum Precondition {
 
 /// Why a step is taken. The words are in [`crate::explain`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Reason {
     /// Declared, and not there yet.
     Declared,

@@ -29,8 +29,13 @@ impl Replay {
             dead: c.state == ContainerState::Dead,
         };
         let mut seen = BTreeSet::new();
-        let once = observed.containers.iter().filter(|c| seen.insert((&c.key, &c.id)));
-        Self { objects: once.map(object).collect() }
+        let once = observed
+            .containers
+            .iter()
+            .filter(|c| seen.insert((&c.key, &c.id)));
+        Self {
+            objects: once.map(object).collect(),
+        }
     }
 
     /// How many objects of a container there are.
@@ -63,10 +68,20 @@ impl Replay {
         let is_target = |o: &Object| o.key == key && o.id == target && target.is_some();
         match &step.action {
             Action::RemoveContainer { .. } => self.objects.retain(|o| !is_target(o)),
-            Action::CreateContainer { .. } => self.objects.push(Object { key, id: None, up: true, dead: false }),
+            Action::CreateContainer { .. } => self.objects.push(Object {
+                key,
+                id: None,
+                up: true,
+                dead: false,
+            }),
             Action::ReplaceContainer { .. } => {
                 self.objects.retain(|o| !is_target(o));
-                self.objects.push(Object { key, id: None, up: true, dead: false });
+                self.objects.push(Object {
+                    key,
+                    id: None,
+                    up: true,
+                    dead: false,
+                });
             }
             Action::StopContainer { .. } | Action::StartContainer { .. } => {
                 let up = matches!(step.action, Action::StartContainer { .. });
@@ -91,10 +106,19 @@ pub(super) fn transitive_dependencies(workload: &DesiredWorkload, of: &DnsLabel)
     let mut found = BTreeSet::new();
     let mut open = vec![of.clone()];
     while let Some(name) = open.pop() {
-        let Some(place) = workload.containers.iter().position(|c| c.name == name) else { continue };
+        let Some(place) = workload.containers.iter().position(|c| c.name == name) else {
+            continue;
+        };
         let own = &workload.containers[place];
-        let earlier = &workload.containers[..if own.init { place } else { workload.containers.len() }];
-        let inits = earlier.iter().filter(|c| c.init && c.name != name).map(|c| c.name.clone());
+        let earlier = &workload.containers[..if own.init {
+            place
+        } else {
+            workload.containers.len()
+        }];
+        let inits = earlier
+            .iter()
+            .filter(|c| c.init && c.name != name)
+            .map(|c| c.name.clone());
         let declared = own.behaviour.depends_on.iter().map(|d| d.container.clone());
         for name in inits.chain(declared) {
             if found.insert(name.clone()) {

@@ -6,14 +6,17 @@ use super::{Micro, ModelDevice, Trouble};
 use crate::desired::{DesiredContainer, DesiredSet};
 use crate::hash::SpecHash;
 use crate::names::{ContainerKey, DnsLabel, EngineId};
-use crate::observed::{
-    ContainerState, FailureReason, Health, HostPort, ObservedContainer, OwnedVolume,
-};
+use crate::observed::{ContainerState, FailureReason, Health, HostPort, ObservedContainer, OwnedVolume};
 use crate::spec::{Port, RestartPolicy};
 
 /// What a report tells of published ports.
 pub(super) fn host_ports(ports: &[Port]) -> Vec<HostPort> {
-    let published = ports.iter().filter_map(|p| p.host_port.map(|port| HostPort { port, protocol: p.protocol }));
+    let published = ports.iter().filter_map(|p| {
+        p.host_port.map(|port| HostPort {
+            port,
+            protocol: p.protocol,
+        })
+    });
     let mut published: Vec<_> = published.collect();
     published.sort_unstable();
     published.dedup();
@@ -89,7 +92,12 @@ impl ModelDevice {
         if self.name_taken(name) {
             return Err(Trouble::Failed(FailureReason::NameConflict));
         }
-        if want.config.networks.iter().any(|n| !self.observed.networks.contains(n)) {
+        if want
+            .config
+            .networks
+            .iter()
+            .any(|n| !self.observed.networks.contains(n))
+        {
             return Err(Trouble::Failed(FailureReason::NetworkFailed));
         }
         self.call(key, &want.hash, Micro::Create)?;
@@ -114,20 +122,33 @@ impl ModelDevice {
     }
 
     pub(super) fn start(&mut self, id: &EngineId) -> Result<(), Trouble> {
-        let Some(container) = self.find(id) else { return Err(Trouble::Refused) };
+        let Some(container) = self.find(id) else {
+            return Err(Trouble::Refused);
+        };
         if container.state.is_up() {
             return Ok(());
         }
         let own = self.ports.get(id).cloned().unwrap_or_default();
         let bound = |other: &ObservedContainer| {
             other.state.is_up()
-                && self.ports.get(&other.id).into_iter().flatten().any(|p| own.iter().any(|o| clash(o, p)))
+                && self
+                    .ports
+                    .get(&other.id)
+                    .into_iter()
+                    .flatten()
+                    .any(|p| own.iter().any(|o| clash(o, p)))
         };
         let foreign = |p: &HostPort| {
-            own.iter().any(|o| o.host_port == Some(p.port) && o.protocol == p.protocol)
+            own.iter()
+                .any(|o| o.host_port == Some(p.port) && o.protocol == p.protocol)
         };
         if self.observed.containers.iter().any(bound)
-            || self.observed.unmanaged.iter().flat_map(|u| &u.host_ports).any(foreign)
+            || self
+                .observed
+                .unmanaged
+                .iter()
+                .flat_map(|u| &u.host_ports)
+                .any(foreign)
         {
             return Err(Trouble::Failed(FailureReason::PortConflict));
         }
@@ -141,7 +162,10 @@ impl ModelDevice {
     pub(super) fn stop(&mut self, id: &EngineId) -> Result<(), Trouble> {
         self.change(id, Micro::Stop, |c| {
             if c.state.is_up() {
-                c.state = ContainerState::Exited { exit_code: 143, oom_killed: false };
+                c.state = ContainerState::Exited {
+                    exit_code: 143,
+                    oom_killed: false,
+                };
             }
         })
     }
@@ -163,7 +187,9 @@ impl ModelDevice {
     /// Stops and removes it.
     pub(super) fn remove(&mut self, id: &EngineId) -> Result<(), Trouble> {
         self.stop(id)?;
-        let Some((key, hash)) = self.find(id).map(|c| (c.key.clone(), c.hash.clone())) else { return Ok(()) };
+        let Some((key, hash)) = self.find(id).map(|c| (c.key.clone(), c.hash.clone())) else {
+            return Ok(());
+        };
         self.call(&key, &hash, Micro::Remove)?;
         self.observed.containers.retain(|c| &c.id != id);
         self.ports.remove(id);
@@ -180,7 +206,12 @@ impl ModelDevice {
     }
 
     pub(super) fn remove_network(&mut self, workload: &DnsLabel, name: &str) -> Result<(), Trouble> {
-        if self.observed.containers.iter().any(|c| c.config.networks.iter().any(|n| n == name)) {
+        if self
+            .observed
+            .containers
+            .iter()
+            .any(|c| c.config.networks.iter().any(|n| n == name))
+        {
             return Err(Trouble::Failed(FailureReason::NetworkFailed));
         }
         self.plain_call(workload, Micro::Network)?;
@@ -195,10 +226,16 @@ impl ModelDevice {
         name: &str,
     ) -> Result<(), Trouble> {
         self.plain_call(workload, Micro::Volume)?;
-        let declared = desired.workload(workload).and_then(|w| w.volumes.iter().find(|v| v.name == name));
+        let declared = desired
+            .workload(workload)
+            .and_then(|w| w.volumes.iter().find(|v| v.name == name));
         let reclaim = declared.ok_or(Trouble::Refused)?.reclaim;
         if self.observed.volumes.iter().all(|v| v.name != name) {
-            let volume = OwnedVolume { name: name.to_owned(), workload: workload.to_string(), reclaim };
+            let volume = OwnedVolume {
+                name: name.to_owned(),
+                workload: workload.to_string(),
+                reclaim,
+            };
             self.observed.volumes.push(volume);
         }
         Ok(())
@@ -225,7 +262,10 @@ impl ModelDevice {
             if starts {
                 container.state = ContainerState::Running;
             } else if was_up {
-                container.state = ContainerState::Exited { exit_code: 137, oom_killed: false };
+                container.state = ContainerState::Exited {
+                    exit_code: 137,
+                    oom_killed: false,
+                };
             }
         }
         self.note_doubled(&before);
@@ -235,7 +275,9 @@ impl ModelDevice {
     pub(super) fn doubled(&self) -> BTreeSet<ContainerKey> {
         let mut seen = BTreeSet::new();
         let up = self.observed.containers.iter().filter(|c| c.state.is_up());
-        up.filter(|c| !seen.insert(&c.key)).map(|c| c.key.clone()).collect()
+        up.filter(|c| !seen.insert(&c.key))
+            .map(|c| c.key.clone())
+            .collect()
     }
 
     /// Notes what runs twice and did not before.

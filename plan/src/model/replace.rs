@@ -42,7 +42,9 @@ impl ModelDevice {
         old: EngineId,
         on_failure: OnFailure,
     ) -> Result<(), Trouble> {
-        let Some(container) = self.find(&old) else { return Err(Trouble::Refused) };
+        let Some(container) = self.find(&old) else {
+            return Err(Trouble::Refused);
+        };
         let journal = Journal {
             key: key.clone(),
             want: want.clone(),
@@ -69,7 +71,9 @@ impl ModelDevice {
 
     /// Finishes what the journal says is under way.
     pub(super) fn resume_replacement(&mut self) {
-        let Some(journal) = self.journal.clone() else { return };
+        let Some(journal) = self.journal.clone() else {
+            return;
+        };
         let outcome = match journal.phase {
             Phase::Preparing | Phase::PuttingBack => self.put_back(&journal),
             Phase::Switching => self.switch(&journal).or_else(|_| self.put_back(&journal)),
@@ -92,12 +96,17 @@ impl ModelDevice {
         self.set_policy(old, RestartPolicy::Never)?;
         self.rename(old, &format!("{}.prev", want.engine_name))?;
         self.rename(&new, &want.engine_name)?;
-        self.write_journal(Journal { phase: Phase::Switching, ..journal.clone() })
+        self.write_journal(Journal {
+            phase: Phase::Switching,
+            ..journal.clone()
+        })
     }
 
     fn switch(&mut self, journal: &Journal) -> Result<(), Trouble> {
         let Journal { key, want, old, .. } = journal;
-        let Some(new) = self.new_one(journal) else { return Err(Trouble::Refused) };
+        let Some(new) = self.new_one(journal) else {
+            return Err(Trouble::Refused);
+        };
         if self.find(old).is_some() {
             self.stop(old)?;
         }
@@ -116,12 +125,21 @@ impl ModelDevice {
 
     fn put_back(&mut self, journal: &Journal) -> Result<(), Trouble> {
         let phase = Phase::PuttingBack;
-        self.journal = Some(Journal { phase, ..journal.clone() });
+        self.journal = Some(Journal {
+            phase,
+            ..journal.clone()
+        });
         if let Some(new) = self.new_one(journal) {
             self.clear_removal_faults(journal);
             self.remove(&new)?;
         }
-        let Journal { old, old_name, old_policy, old_was_up, .. } = journal;
+        let Journal {
+            old,
+            old_name,
+            old_policy,
+            old_was_up,
+            ..
+        } = journal;
         if self.find(old).is_some() {
             self.rename(old, old_name)?;
             self.set_policy(old, *old_policy)?;
@@ -136,7 +154,8 @@ impl ModelDevice {
     /// A fault of the new one's removal would be a second one at the same time: not modelled.
     fn clear_removal_faults(&mut self, journal: &Journal) {
         let second = |micro: Micro| matches!(micro, Micro::Stop | Micro::Remove);
-        self.faults.retain(|(key, _, micro)| key != &journal.key || !second(*micro));
+        self.faults
+            .retain(|(key, _, micro)| key != &journal.key || !second(*micro));
     }
 
     /// The new container of a replacement: the one of its key that is not the old one.

@@ -34,7 +34,11 @@ impl Claim {
 impl From<&HostPort> for Claim {
     /// A report does not tell addresses, so it counts as bound on all: the careful reading.
     fn from(port: &HostPort) -> Self {
-        Self { port: port.port, protocol: port.protocol, ip: None }
+        Self {
+            port: port.port,
+            protocol: port.protocol,
+            ip: None,
+        }
     }
 }
 
@@ -43,7 +47,11 @@ impl From<&HostPort> for Claim {
 pub(crate) fn of_spec(spec: &ContainerSpec) -> Vec<Claim> {
     let claims = spec.ports.iter().filter_map(|p| {
         let ip = p.host_ip.filter(|ip| !ip.is_unspecified());
-        p.host_port.map(|port| Claim { port, protocol: p.protocol, ip })
+        p.host_port.map(|port| Claim {
+            port,
+            protocol: p.protocol,
+            ip,
+        })
     });
     let mut claims: Vec<_> = claims.collect();
     claims.sort_unstable();
@@ -79,5 +87,9 @@ pub(crate) fn wanted(item: &Item<'_>, needs: &Needs, may_run: bool) -> Vec<Claim
 /// taken for it, the report counts if there is one.
 fn of_keeper(item: &Item<'_>, keeper: &ObservedContainer) -> Vec<Claim> {
     let adopted = item.same_spec(keeper) && keeper.host_ports.is_empty();
-    if keeper.hash == item.desired.hash || adopted { of_spec(&item.desired.spec) } else { of_object(keeper) }
+    if keeper.hash == item.desired.hash || adopted {
+        of_spec(&item.desired.spec)
+    } else {
+        of_object(keeper)
+    }
 }

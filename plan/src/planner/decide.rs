@@ -45,12 +45,22 @@ pub(crate) struct Forbidden {
 impl Needs {
     /// Whether anything is to be done.
     pub(crate) fn any(&self) -> bool {
-        let Self { rename, update, unpause, start, make, held: _ } = self;
+        let Self {
+            rename,
+            update,
+            unpause,
+            start,
+            make,
+            held: _,
+        } = self;
         rename.is_some() || update.is_some() || unpause.is_some() || start.is_some() || make.is_some()
     }
 
     fn hold(cause: HeldCause) -> Self {
-        Self { held: vec![cause], ..Self::default() }
+        Self {
+            held: vec![cause],
+            ..Self::default()
+        }
     }
 }
 
@@ -104,7 +114,11 @@ fn recreate(item: &Item<'_>, keeper: &ObservedContainer, forbidden: &Forbidden) 
     if let Gate::Held(cause) = gate(item, Attempt::Remove, &keeper.hash) {
         return Needs::hold(cause);
     }
-    let reason = if known || item.same_spec(keeper) { drifted(&[drift::STATE]) } else { Reason::Changed };
+    let reason = if known || item.same_spec(keeper) {
+        drifted(&[drift::STATE])
+    } else {
+        Reason::Changed
+    };
     make(item, Make::Recreate, reason, forbidden)
 }
 
@@ -113,7 +127,11 @@ fn replace(item: &Item<'_>, keeper: &ObservedContainer, forbidden: &Forbidden) -
     if known && item.observes() {
         return Needs::hold(observed_drift(vec![drift::SPEC.to_owned()]));
     }
-    let reason = if known { drifted(&[drift::SPEC]) } else { Reason::Changed };
+    let reason = if known {
+        drifted(&[drift::SPEC])
+    } else {
+        Reason::Changed
+    };
     let mut needs = make(item, Make::Replace, reason, forbidden);
     if needs.make.is_none() {
         keep_alive(item, keeper, forbidden, &mut needs);
@@ -149,7 +167,11 @@ fn keep_alive(item: &Item<'_>, old: &ObservedContainer, forbidden: &Forbidden, n
             needs.unpause = admit(gate, drifted(&[drift::PAUSED]), &mut needs.held);
         }
         ContainerState::Created | ContainerState::Exited { .. } if !rests(old, policy) => {
-            needs.start = admit(gate(item, Attempt::Start, &old.hash), Reason::Exited, &mut needs.held);
+            needs.start = admit(
+                gate(item, Attempt::Start, &old.hash),
+                Reason::Exited,
+                &mut needs.held,
+            );
         }
         _ => {}
     }
@@ -161,8 +183,10 @@ fn mend(item: &Item<'_>, keeper: &ObservedContainer, forbidden: &Forbidden) -> N
     let known = item.applied_matches();
     let mut needs = Needs::default();
     let leftover = is_leftover(&keeper.engine_name, &desired.engine_name);
-    let differing: Vec<String> =
-        drift::differences(item, keeper).into_iter().map(|d| d.field.to_owned()).collect();
+    let differing: Vec<String> = drift::differences(item, keeper)
+        .into_iter()
+        .map(|d| d.field.to_owned())
+        .collect();
     let only_watch = known && item.observes();
     if only_watch && !differing.is_empty() {
         needs.held.push(observed_drift(differing));
@@ -170,10 +194,16 @@ fn mend(item: &Item<'_>, keeper: &ObservedContainer, forbidden: &Forbidden) -> N
 
     if keeper.engine_name != desired.engine_name && (leftover || item.has_default_name(keeper) || !only_watch)
     {
-        let reason =
-            if item.has_default_name(keeper) { Reason::Changed } else { drifted(&[drift::NAME]) };
-        needs.rename =
-            admit(rename_gate(item, forbidden, &desired.hash), reason, &mut needs.held);
+        let reason = if item.has_default_name(keeper) {
+            Reason::Changed
+        } else {
+            drifted(&[drift::NAME])
+        };
+        needs.rename = admit(
+            rename_gate(item, forbidden, &desired.hash),
+            reason,
+            &mut needs.held,
+        );
     }
     if only_watch {
         return needs;
@@ -182,11 +212,17 @@ fn mend(item: &Item<'_>, keeper: &ObservedContainer, forbidden: &Forbidden) -> N
     let config = drift::config_differences(&desired.config, &keeper.config);
     if !config.is_empty() {
         let reason = if known {
-            Reason::Drifted { fields: config.into_iter().map(|d| d.field.to_owned()).collect() }
+            Reason::Drifted {
+                fields: config.into_iter().map(|d| d.field.to_owned()).collect(),
+            }
         } else {
             Reason::Changed
         };
-        needs.update = admit(gate(item, Attempt::Update, &desired.hash), reason, &mut needs.held);
+        needs.update = admit(
+            gate(item, Attempt::Update, &desired.hash),
+            reason,
+            &mut needs.held,
+        );
     }
     match &keeper.state {
         ContainerState::Paused => {
@@ -239,7 +275,9 @@ fn admit(gate: Gate, reason: Reason, held: &mut Vec<HeldCause>) -> Option<Reason
 }
 
 fn drifted(fields: &[&str]) -> Reason {
-    Reason::Drifted { fields: fields.iter().map(|&f| f.to_owned()).collect() }
+    Reason::Drifted {
+        fields: fields.iter().map(|&f| f.to_owned()).collect(),
+    }
 }
 
 fn observed_drift(fields: Vec<String>) -> HeldCause {
@@ -268,16 +306,21 @@ pub(crate) enum Gate {
 /// Whether the object that stays cannot be stopped just now, should that be asked for.
 pub(crate) fn cannot_stop(item: &Item<'_>) -> bool {
     item.keeper.is_some_and(|keeper| {
-        matches!(remove_gate(&item.failures, Some(&item.desired.hash), keeper), Gate::Held(_))
+        matches!(
+            remove_gate(&item.failures, Some(&item.desired.hash), keeper),
+            Gate::Held(_)
+        )
     })
 }
 
 /// Why the container's surplus objects cannot be removed now.
 pub(crate) fn stuck_extra(item: &Item<'_>) -> Option<HeldCause> {
-    item.extras.iter().find_map(|extra| match remove_gate(&item.failures, Some(&item.desired.hash), extra) {
-        Gate::Held(cause) => Some(cause),
-        Gate::Clear | Gate::Retry => None,
-    })
+    item.extras.iter().find_map(
+        |extra| match remove_gate(&item.failures, Some(&item.desired.hash), extra) {
+            Gate::Held(cause) => Some(cause),
+            Gate::Clear | Gate::Retry => None,
+        },
+    )
 }
 
 /// Whether an object may be removed in view of failed removals of its container. A removal's failure is
@@ -297,7 +340,8 @@ pub(crate) fn remove_gate(
 /// nothing about this one; those of the container that is there count whatever its configuration was.
 fn gate(item: &Item<'_>, attempt: Attempt, hash: &SpecHash) -> Gate {
     verdict(item.failures.iter().copied().filter(|f| {
-        let matches = f.hash == *hash && (*hash != item.desired.hash || f.config_digest == item.config_digest);
+        let matches =
+            f.hash == *hash && (*hash != item.desired.hash || f.config_digest == item.config_digest);
         matches && concerns(f.reason, attempt)
     }))
 }
@@ -309,7 +353,9 @@ fn verdict<'a>(failures: impl Iterator<Item = &'a Failure>) -> Gate {
         Retry::Waiting => 1,
         Retry::Due => 2,
     };
-    let Some(failure) = failures.min_by_key(|f| strictness(f)) else { return Gate::Clear };
+    let Some(failure) = failures.min_by_key(|f| strictness(f)) else {
+        return Gate::Clear;
+    };
     match failure.retry {
         Retry::Due => Gate::Retry,
         Retry::Blocked | Retry::Waiting => Gate::Held(HeldCause::Failed {

@@ -49,7 +49,11 @@ impl<'a> Index<'a> {
                 .or_insert(workload);
         }
         let mut removals: BTreeMap<&DnsLabel, &Removal> = BTreeMap::new();
-        for removal in desired.removals.iter().filter(|r| !workloads.contains_key(&r.workload)) {
+        for removal in desired
+            .removals
+            .iter()
+            .filter(|r| !workloads.contains_key(&r.workload))
+        {
             removals
                 .entry(&removal.workload)
                 .and_modify(|kept| *kept = first_by_words(kept, removal))
@@ -77,7 +81,13 @@ impl<'a> Index<'a> {
         for of_key in failures.values_mut() {
             of_key.sort_by_cached_key(|f| words(*f));
         }
-        Self { workloads, removals, objects, applied, failures }
+        Self {
+            workloads,
+            removals,
+            objects,
+            applied,
+            failures,
+        }
     }
 
     /// Every desired container, by workload name and then in declared order.
@@ -97,7 +107,11 @@ impl<'a> Index<'a> {
         let mut extras = self.objects.get(&key).cloned().unwrap_or_default();
         // Stable: objects lie sorted by id.
         extras.sort_by_key(|c| keeper_rank(desired, c));
-        let keeper = if extras.is_empty() { None } else { Some(extras.remove(0)) };
+        let keeper = if extras.is_empty() {
+            None
+        } else {
+            Some(extras.remove(0))
+        };
         Item {
             config_digest: config_digest(&desired.config),
             applied: self.applied.get(&key).copied(),
@@ -145,7 +159,8 @@ impl Item<'_> {
 
     /// Whether it ran to its end under this hash and rests for good.
     pub(crate) fn completed(&self) -> bool {
-        self.applied.is_some_and(|a| a.completed && same_hash(&self.desired.hash, &a.hash))
+        self.applied
+            .is_some_and(|a| a.completed && same_hash(&self.desired.hash, &a.hash))
             && matches!(
                 self.desired.config.restart_policy,
                 RestartPolicy::Never | RestartPolicy::OnFailure { .. }
@@ -172,13 +187,16 @@ fn same_hash(a: &SpecHash, b: &SpecHash) -> bool {
 /// Whether an engine name is one that an interrupted replacement of `desired_name` leaves behind. A
 /// container that is *called* `x.prev` by declaration is none.
 pub(crate) fn is_leftover(engine_name: &str, desired_name: &str) -> bool {
-    engine_name != desired_name && (engine_name.ends_with(".prev") || engine_name.ends_with(".next"))
+    let suffix = engine_name.rsplit_once('.').map(|(_, suffix)| suffix);
+    engine_name != desired_name && matches!(suffix, Some("prev" | "next"))
 }
 
 /// Whether an exited container stays exited under `policy`: it ran to its end, or the engine has tried
 /// as often as it was allowed to.
 pub(crate) fn rests(container: &ObservedContainer, policy: RestartPolicy) -> bool {
-    let ContainerState::Exited { exit_code, .. } = container.state else { return false };
+    let ContainerState::Exited { exit_code, .. } = container.state else {
+        return false;
+    };
     match policy {
         RestartPolicy::Never => true,
         RestartPolicy::OnFailure { max_retries } => {

@@ -12,14 +12,20 @@ pub(crate) fn dependencies<'a>(
     workload: &'a DesiredWorkload,
     container: &'a DnsLabel,
 ) -> Vec<(&'a DnsLabel, DependencyCondition)> {
-    let Some(own) = workload.containers.iter().find(|c| &c.name == container) else { return Vec::new() };
+    let Some(own) = workload.containers.iter().find(|c| &c.name == container) else {
+        return Vec::new();
+    };
     let implied = workload
         .containers
         .iter()
         .take_while(|c| !(own.init && c.name == own.name))
         .filter(|c| c.init && c.name != own.name)
         .map(|c| (&c.name, DependencyCondition::Completed));
-    let declared = own.behaviour.depends_on.iter().map(|d| (&d.container, d.condition));
+    let declared = own
+        .behaviour
+        .depends_on
+        .iter()
+        .map(|d| (&d.container, d.condition));
     implied.chain(declared).collect()
 }
 
@@ -32,12 +38,19 @@ pub(crate) fn cyclic(nodes: usize, edges: &[(usize, usize)]) -> BTreeSet<usize> 
         let ends = |&(from, to): &(usize, usize)| if forwards { (from, to) } else { (to, from) };
         let mut incoming: BTreeMap<usize, usize> = BTreeMap::new();
         let mut outgoing: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (from, to) in edges.iter().map(ends).filter(|(a, b)| left.contains(a) && left.contains(b)) {
+        for (from, to) in edges
+            .iter()
+            .map(ends)
+            .filter(|(a, b)| left.contains(a) && left.contains(b))
+        {
             *incoming.entry(to).or_default() += 1;
             outgoing.entry(from).or_default().push(to);
         }
-        let mut free: Vec<usize> =
-            left.iter().copied().filter(|n| !incoming.contains_key(n)).collect();
+        let mut free: Vec<usize> = left
+            .iter()
+            .copied()
+            .filter(|n| !incoming.contains_key(n))
+            .collect();
         while let Some(node) = free.pop() {
             left.remove(&node);
             for &to in outgoing.get(&node).map(Vec::as_slice).unwrap_or_default() {

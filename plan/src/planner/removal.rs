@@ -29,7 +29,10 @@ pub(crate) fn strays<'a>(index: &Index<'a>) -> Strays<'a> {
     let mut found = Strays::default();
     for object in index.strays() {
         let key = &object.key;
-        let cause = match (index.workloads.get(&key.workload), index.removals.get(&key.workload)) {
+        let cause = match (
+            index.workloads.get(&key.workload),
+            index.removals.get(&key.workload),
+        ) {
             (Some(workload), _) if workload.suspend => Err(HeldCause::WorkloadSuspended),
             (Some(_), _) => Ok(None),
             (None, Some(removal)) => Ok(Some(removal.reason)),
@@ -43,12 +46,16 @@ pub(crate) fn strays<'a>(index: &Index<'a>) -> Strays<'a> {
             Ok(reason) => found.going.push((object, reason)),
             Err(cause) => {
                 found.staying.push(object);
-                found.held.push(Held { key: key.clone(), cause });
+                found.held.push(Held {
+                    key: key.clone(),
+                    cause,
+                });
             }
         }
     }
     found.going.sort_by(|(a, _), (b, _)| {
-        let rank = |c: &'a ObservedContainer| (&c.key.workload, Reverse(&c.started_at), Reverse(&c.key), &c.id);
+        let rank =
+            |c: &'a ObservedContainer| (&c.key.workload, Reverse(&c.started_at), Reverse(&c.key), &c.id);
         rank(a).cmp(&rank(b))
     });
     found
@@ -60,7 +67,9 @@ pub(crate) fn remove_container(object: &ObservedContainer, reason: Reason) -> St
     Step {
         workload,
         action: Action::RemoveContainer { container },
-        precondition: Precondition::Is { id: object.id.clone() },
+        precondition: Precondition::Is {
+            id: object.id.clone(),
+        },
         reason,
     }
 }
@@ -73,7 +82,11 @@ pub(crate) struct NetworkUse {
 
 impl NetworkUse {
     /// `moved` are the items whose configuration will be as desired afterwards.
-    pub(crate) fn new(items: &[Item<'_>], staying: &[&ObservedContainer], moved: impl Fn(usize) -> bool) -> Self {
+    pub(crate) fn new(
+        items: &[Item<'_>],
+        staying: &[&ObservedContainer],
+        moved: impl Fn(usize) -> bool,
+    ) -> Self {
         let mut now = BTreeSet::new();
         let mut then = BTreeSet::new();
         for (i, item) in items.iter().enumerate() {
@@ -104,19 +117,31 @@ pub(crate) fn leftovers(
     networks: &NetworkUse,
 ) -> (Vec<Step>, Vec<Step>) {
     let (mut early, mut late) = (Vec::new(), Vec::new());
-    let wanted_networks: BTreeSet<&str> =
-        index.workloads.values().flat_map(|w| &w.networks).map(|n| n.name.as_str()).collect();
+    let wanted_networks: BTreeSet<&str> = index
+        .workloads
+        .values()
+        .flat_map(|w| &w.networks)
+        .map(|n| n.name.as_str())
+        .collect();
     let existing: BTreeSet<&str> = observed.networks.iter().map(String::as_str).collect();
     for name in existing {
-        let Some(Ok(owner)) = name.split_once('.').map(|(owner, _)| DnsLabel::new(owner)) else { continue };
+        let Some(Ok(owner)) = name.split_once('.').map(|(owner, _)| DnsLabel::new(owner)) else {
+            continue;
+        };
         if wanted_networks.contains(name) || networks.then.contains(name) {
             continue;
         }
-        let action = Action::RemoveNetwork { name: name.to_owned() };
+        let action = Action::RemoveNetwork {
+            name: name.to_owned(),
+        };
         match (index.workloads.get(&owner), index.removals.get(&owner)) {
             (Some(workload), _) if !workload.suspend => late.push(removed(owner, action, None)),
             (None, Some(removal)) if staying.iter().all(|c| c.key.workload != owner) => {
-                let list = if networks.now.contains(name) { &mut late } else { &mut early };
+                let list = if networks.now.contains(name) {
+                    &mut late
+                } else {
+                    &mut early
+                };
                 list.push(removed(owner, action, Some(removal.reason)));
             }
             _ => {}
@@ -125,16 +150,24 @@ pub(crate) fn leftovers(
     let mounted = mounted_volumes(index);
     let mut seen = BTreeSet::new();
     let mut volumes: Vec<_> = observed.volumes.iter().collect();
-    volumes.sort_by(|a, b| (&a.workload, &a.name, a.reclaim as u8).cmp(&(&b.workload, &b.name, b.reclaim as u8)));
+    volumes.sort_by(|a, b| {
+        (&a.workload, &a.name, a.reclaim as u8).cmp(&(&b.workload, &b.name, b.reclaim as u8))
+    });
     for volume in volumes {
-        let Ok(owner) = DnsLabel::new(volume.workload.as_str()) else { continue };
-        let Some(removal) = index.removals.get(&owner) else { continue };
+        let Ok(owner) = DnsLabel::new(volume.workload.as_str()) else {
+            continue;
+        };
+        let Some(removal) = index.removals.get(&owner) else {
+            continue;
+        };
         if volume.reclaim == ReclaimPolicy::Delete
             && !mounted.contains(volume.name.as_str())
             && staying.iter().all(|c| c.key.workload != owner)
             && seen.insert(&volume.name)
         {
-            let action = Action::RemoveVolume { name: volume.name.clone() };
+            let action = Action::RemoveVolume {
+                name: volume.name.clone(),
+            };
             early.push(removed(owner, action, Some(removal.reason)));
         }
     }
@@ -142,7 +175,12 @@ pub(crate) fn leftovers(
 }
 
 fn removed(workload: DnsLabel, action: Action, cause: Option<RemovalReason>) -> Step {
-    Step { workload, action, precondition: Precondition::None, reason: Reason::Removed { cause } }
+    Step {
+        workload,
+        action,
+        precondition: Precondition::None,
+        reason: Reason::Removed { cause },
+    }
 }
 
 /// The volumes that desired workloads name or mount.

@@ -14,15 +14,18 @@
 //! Containers only ever lose here, each at most three times (its change, its name, its running), so this
 //! ends.
 
+mod handover;
+mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::{self, Claim};
-use super::decide::{Forbidden, Make, Needs, decide, stuck_extra};
+use super::decide::{Forbidden, Needs, decide, stuck_extra};
 use super::index::Item;
 use super::order;
 use crate::names::DnsLabel;
 use crate::observed::{ContainerState, FailureReason, ObservedContainer};
-use crate::spec::{DependencyCondition, Protocol};
+use crate::spec::DependencyCondition;
 use crate::step::HeldCause;
 
 /// What cannot be moved: names and ports with whoever has them.
@@ -85,25 +88,20 @@ pub(crate) fn settle(items: &[Item<'_>], fixed: &Fixed) -> Settled {
     edges.extend(settling.handovers().into_iter().map(|h| (h.giver, h.taker)));
     let order = order::sorted(items.len(), &edges);
     let stops = settling.stops(&order);
-    Settled { needs: settling.needs, stops, order }
-}
-
-/// One container gives up what another takes.
-struct Handover {
-    giver: usize,
-    taker: usize,
-    what: What,
-}
-
-enum What {
-    Port(Claim),
-    Name,
+    Settled {
+        needs: settling.needs,
+        stops,
+        order,
+    }
 }
 
 impl<'a, 'b> Settling<'a, 'b> {
     fn new(items: &'b [Item<'a>], fixed: &'b Fixed) -> Self {
-        let by_key: BTreeMap<_, _> =
-            items.iter().enumerate().map(|(i, item)| ((&item.key.workload, &item.key.container), i)).collect();
+        let by_key: BTreeMap<_, _> = items
+            .iter()
+            .enumerate()
+            .map(|(i, item)| ((&item.key.workload, &item.key.container), i))
+            .collect();
         let mut dependencies = Vec::new();
         for (i, item) in items.iter().enumerate() {
             for (name, _) in order::dependencies(item.workload, &item.desired.name) {
@@ -116,8 +114,10 @@ impl<'a, 'b> Settling<'a, 'b> {
         dependencies.retain(|(a, b)| !(cyclic.contains(a) && cyclic.contains(b)));
         let mut lasting = vec![Forbidden::default(); items.len()];
         for &i in &cyclic {
-            lasting[i].make =
-                Some(not_ready("its dependencies lead back to itself, so it would wait for ever", true));
+            lasting[i].make = Some(not_ready(
+                "its dependencies lead back to itself, so it would wait for ever",
+                true,
+            ));
         }
         Self {
             items,
@@ -147,7 +147,9 @@ impl<'a, 'b> Settling<'a, 'b> {
     }
 
     fn decide_all(&mut self) {
-        self.needs = (0..self.items.len()).map(|i| decide(&self.items[i], &self.forbidden(i))).collect();
+        self.needs = (0..self.items.len())
+            .map(|i| decide(&self.items[i], &self.forbidden(i)))
+            .collect();
     }
 
     fn wanted(&self, i: usize) -> Vec<Claim> {
@@ -165,7 +167,9 @@ impl<'a, 'b> Settling<'a, 'b> {
     /// The name a container will take that it does not have.
     fn takes_name(&self, i: usize) -> Option<&'b str> {
         let (item, needs) = (&self.items[i], &self.needs[i]);
-        let has = item.keeper.is_some_and(|k| k.engine_name == item.desired.engine_name);
+        let has = item
+            .keeper
+            .is_some_and(|k| k.engine_name == item.desired.engine_name);
         (!has && (needs.rename.is_some() || needs.make.is_some()))
             .then_some(item.desired.engine_name.as_str())
     }
@@ -192,7 +196,13 @@ impl<'a, 'b> Settling<'a, 'b> {
                     continue;
                 }
             };
-            lost.push((i, HeldCause::NameConflict { name: name.to_owned(), with }));
+            lost.push((
+                i,
+                HeldCause::NameConflict {
+                    name: name.to_owned(),
+                    with,
+                },
+            ));
         }
         for (i, cause) in &lost {
             self.forbid_name(*i, cause);
@@ -244,13 +254,18 @@ impl<'a, 'b> Settling<'a, 'b> {
     /// Why a dependency of the container will not be met.
     fn unmet(&self, i: usize) -> Option<HeldCause> {
         let item = &self.items[i];
-        order::dependencies(item.workload, &item.desired.name).into_iter().find_map(|(name, condition)| {
-            match self.by_key.get(&(&item.key.workload, name)) {
-                None => Some(not_ready(&format!("it waits for {name}, which its workload lacks"), true)),
-                Some(&on) if self.may_be_met(on, condition) => None,
-                Some(_) => Some(not_ready(&format!("it waits for {name}"), false)),
-            }
-        })
+        order::dependencies(item.workload, &item.desired.name)
+            .into_iter()
+            .find_map(
+                |(name, condition)| match self.by_key.get(&(&item.key.workload, name)) {
+                    None => Some(not_ready(
+                        &format!("it waits for {name}, which its workload lacks"),
+                        true,
+                    )),
+                    Some(&on) if self.may_be_met(on, condition) => None,
+                    Some(_) => Some(not_ready(&format!("it waits for {name}"), false)),
+                },
+            )
     }
 
     /// Whether a dependency is met, or may come to be: how far it is, is for the agent to see. An old
@@ -268,152 +283,6 @@ impl<'a, 'b> Settling<'a, 'b> {
             counts(k) && (needs.start.is_some() || (k.state.is_up() && self.may_run(on)))
         };
         item.completed() || needs.make.is_some() || item.keeper.is_some_and(|k| ended(k) || runs(k))
-    }
-
-    /// Holds one container that loses a port. Whether one was.
-    ///
-    /// Accepts the containers one by one, the stronger first, so that whoever loses does so to one that
-    /// has what it needs.
-    fn hold_one_port(&mut self) -> bool {
-        let mut order: Vec<usize> = (0..self.items.len()).collect();
-        let presence = |i: usize| match self.items[i].keeper {
-            Some(keeper) if keeper.state.is_up() => 0,
-            Some(_) => 1,
-            None => 2,
-        };
-        order.retain(|&i| !self.stuck[i]);
-        order.sort_by_key(|&i| (std::cmp::Reverse(self.items[i].workload.priority), presence(i), i));
-        let mut taken: BTreeMap<(u16, Protocol), Vec<(Claim, Option<usize>, &str)>> = BTreeMap::new();
-        for (claim, with) in &self.fixed.ports {
-            taken.entry(claim.slot()).or_default().push((*claim, None, with));
-        }
-        for i in order {
-            let claims = self.wanted(i);
-            let held = claims::held_now(&self.items[i]);
-            let holds = |claim: Claim| held.iter().any(|h| h.clashes(claim));
-            let mut beaten = None;
-            for &claim in &claims {
-                for &(other, by, with) in taken.get(&claim.slot()).into_iter().flatten() {
-                    if !claim.clashes(other) {
-                        continue;
-                    }
-                    let Some(by) = by else {
-                        // Both are up with it, so it is not the same port after all (another address).
-                        if holds(claim) {
-                            continue;
-                        }
-                        let cause = HeldCause::PortConflict { port: claim.port, with: with.to_owned() };
-                        self.forbid_port(i, cause);
-                        return true;
-                    };
-                    let other_holds = claims::held_now(&self.items[by]).iter().any(|h| h.clashes(other));
-                    let equal = self.items[by].workload.priority == self.items[i].workload.priority;
-                    match (holds(claim), other_holds) {
-                        (true, true) => {}
-                        (true, false) if equal => beaten = beaten.or(Some((by, claim))),
-                        _ => {
-                            let cause = self.port_conflict(claim, by);
-                            self.forbid_port(i, cause);
-                            return true;
-                        }
-                    }
-                }
-            }
-            if let Some((loser, claim)) = beaten {
-                let cause = self.port_conflict(claim, i);
-                self.forbid_port(loser, cause);
-                return true;
-            }
-            for claim in claims {
-                taken.entry(claim.slot()).or_default().push((claim, Some(i), ""));
-            }
-        }
-        false
-    }
-
-    fn port_conflict(&self, claim: Claim, with: usize) -> HeldCause {
-        HeldCause::PortConflict { port: claim.port, with: self.items[with].key.to_string() }
-    }
-
-    /// First the change goes, and what is there stays as it is; then its running.
-    fn forbid_port(&mut self, i: usize, cause: HeldCause) {
-        let replacing = matches!(self.needs[i].make, Some((Make::Replace, _)));
-        let forbidden = &mut self.by_ports[i];
-        if self.needs[i].make.is_some() && (replacing || self.items[i].keeper.is_none()) {
-            forbidden.make = Some(cause);
-        } else {
-            forbidden.run = Some(cause);
-        }
-    }
-
-    /// Who gives up what to whom.
-    fn handovers(&self) -> Vec<Handover> {
-        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut ports: BTreeMap<(u16, Protocol), Vec<(Claim, usize)>> = BTreeMap::new();
-        for (i, item) in self.items.iter().enumerate() {
-            if let Some(name) = self.gives_up_name(i) {
-                names.insert(name, i);
-            }
-            if self.needs[i].make.is_some() {
-                let wanted = self.wanted(i);
-                for claim in claims::held_now(item) {
-                    if !wanted.contains(&claim) {
-                        ports.entry(claim.slot()).or_default().push((claim, i));
-                    }
-                }
-            }
-        }
-        let mut found = Vec::new();
-        for taker in 0..self.items.len() {
-            if let Some(&giver) = self.takes_name(taker).and_then(|name| names.get(name))
-                && giver != taker
-            {
-                found.push(Handover { giver, taker, what: What::Name });
-            }
-            let needs = &self.needs[taker];
-            if needs.make.is_none() && needs.start.is_none() {
-                continue;
-            }
-            for claim in self.wanted(taker) {
-                for &(given, giver) in ports.get(&claim.slot()).into_iter().flatten() {
-                    if giver != taker && given.clashes(claim) {
-                        found.push(Handover { giver, taker, what: What::Port(claim) });
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    /// Holds the weakest taker of a cycle of handovers and dependencies. Whether there was one.
-    fn hold_one_of_a_cycle(&mut self) -> bool {
-        let handovers = self.handovers();
-        if handovers.is_empty() {
-            return false;
-        }
-        let mut edges = self.dependencies.clone();
-        edges.extend(handovers.iter().map(|h| (h.giver, h.taker)));
-        let cyclic: BTreeSet<usize> = order::cyclic(self.items.len(), &edges);
-        let on_cycle = |h: &&Handover| cyclic.contains(&h.giver) && cyclic.contains(&h.taker);
-        let Some(weakest) = handovers.iter().filter(on_cycle).max_by_key(|h| (h.taker, h.giver)) else {
-            return false;
-        };
-        let (taker, with) = (weakest.taker, self.items[weakest.giver].key.to_string());
-        match weakest.what {
-            What::Name => {
-                let name = self.items[taker].desired.engine_name.clone();
-                self.forbid_name(taker, &HeldCause::NameConflict { name, with });
-            }
-            What::Port(claim) => {
-                let cause = HeldCause::PortConflict { port: claim.port, with };
-                if self.needs[taker].make.is_some() {
-                    self.lasting[taker].make = Some(cause);
-                } else {
-                    self.lasting[taker].run = Some(cause);
-                }
-            }
-        }
-        true
     }
 
     /// The running containers that lost, each with the first one in order that needs it gone.
@@ -437,5 +306,9 @@ impl<'a, 'b> Settling<'a, 'b> {
 }
 
 fn not_ready(message: &str, blocked: bool) -> HeldCause {
-    HeldCause::Failed { reason: FailureReason::DependencyNotReady, message: message.to_owned(), blocked }
+    HeldCause::Failed {
+        reason: FailureReason::DependencyNotReady,
+        message: message.to_owned(),
+        blocked,
+    }
 }

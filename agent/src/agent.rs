@@ -39,7 +39,7 @@ use crate::subnet::InvalidCidr;
 const STOP_WAIT: Duration = Duration::from_secs(20);
 
 /// How an agent is made.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AgentConfig {
     /// Whose agent it is.
     pub device: DeviceId,

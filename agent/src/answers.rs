@@ -158,7 +158,6 @@ pub(crate) fn short(words: &str) -> String {
 }
 
 /// The agent's memory of what it answered.
-#[derive(Debug)]
 pub(crate) struct Answers {
     device: DeviceId,
     clock: Arc<dyn Clock>,

@@ -21,7 +21,8 @@ use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::record::Record;
 pub(crate) use self::state::{
-    CommandOutcome, FailureRecord, LedgerState, Next, OwnedContainer, OwnedImage, ReplaceJournal, ReplacePhase,
+    CommandOutcome, FailureRecord, LedgerState, Next, OwnedContainer, OwnedImage, PutBack, ReplaceJournal,
+    ReplacePhase,
 };
 use crate::storage::Storage;
 

@@ -32,7 +32,7 @@ use crate::ownership::{self, Verdict};
 use crate::probes::HealthBook;
 use crate::runtime::{ContainerDetail, ContainerSummary, Runtime, RuntimeError};
 
-pub(crate) use self::task::observe;
+pub(crate) use self::task::{observe, until};
 
 /// One moment of the device.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -43,7 +43,7 @@ impl ReportRequests {
 
     /// Asks for a report after `delay`. Overflow: dropped, since one is on its way then.
     pub(crate) fn ask(&self, delay: Duration) {
-        drop(self.0.try_send(delay));
+        let _queued_or_on_its_way = self.0.try_send(delay);
     }
 }
 

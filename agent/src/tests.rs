@@ -1,0 +1,9 @@
+//! The whole agent on a simulated device, an in-memory bus and paused time, against a small controller
+//! that plans from reports as the real one does.
+
+mod commands;
+mod crash;
+mod faults;
+mod harness;
+mod lifecycle;
+mod replace;

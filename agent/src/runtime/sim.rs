@@ -19,7 +19,9 @@
 //! ```
 
 mod behaviour;
+mod calls;
 mod client;
+mod containers;
 mod events;
 mod fault;
 mod journal;

@@ -82,7 +82,13 @@ async fn a_container_lives_and_the_journal_tells_it() {
     let journal = machine.journal();
     let counts = [Op::Create, Op::Start, Op::Stop, Op::Remove].map(|op| journal.count(op, "a"));
     assert_eq!(counts, [1, 1, 1, 1], "{}", journal.transcript());
-    assert!(journal.intervals[0].to.unwrap().abs_diff(journal.intervals[0].from) > Duration::from_hours(1));
+    assert!(
+        journal.intervals[0]
+            .to
+            .unwrap()
+            .abs_diff(journal.intervals[0].from)
+            > Duration::from_hours(1)
+    );
 }
 
 #[tokio::test(start_paused = true)]

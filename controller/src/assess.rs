@@ -8,11 +8,14 @@ use longshore_bus::envelope::Report;
 use longshore_plan::desired::{DesiredContainer, DesiredWorkload};
 use longshore_plan::hash::config_digest;
 use longshore_plan::names::ContainerKey;
-use longshore_plan::observed::{ContainerState, Failure, FailureReason, Health, ObservedContainer, Retry, RuntimeState};
+use longshore_plan::observed::{
+    ContainerState, Failure, FailureReason, Health, ObservedContainer, Retry, RuntimeState,
+};
 use longshore_plan::step::{HeldCause, Plan};
 
 use longshore_crds::conditions::reason;
 
+use crate::render::RenderProblem;
 use crate::words;
 
 /// Why something is not as it should be: a word, a sentence, and the container if it is about one.
@@ -34,6 +37,22 @@ impl Trouble {
             message: message.into(),
             container: None,
         }
+    }
+
+    /// Every problem of a rendering in one sentence. What needs another spec decides the reason before
+    /// what heals by itself.
+    pub(crate) fn of_problems(problems: &[RenderProblem]) -> Self {
+        const SHOWN: usize = 8;
+        let invalid = problems.iter().find(|p| p.reason() == reason::INVALID_SPEC);
+        let word = invalid
+            .or(problems.first())
+            .map_or(reason::INVALID_SPEC, RenderProblem::reason);
+        let shown: Vec<String> = problems.iter().take(SHOWN).map(ToString::to_string).collect();
+        let mut message = shown.join("; ");
+        if problems.len() > SHOWN {
+            message.push_str("; and more");
+        }
+        Self::new(word, message)
     }
 
     fn of(container: &DesiredContainer, reason: &str, message: &str) -> Self {
@@ -77,9 +96,10 @@ impl Verdict {
         match self {
             Self::Ready => reason::READY,
             Self::Progressing(_) => reason::PROGRESSING,
-            Self::Retrying(trouble) | Self::Stalled(trouble) | Self::Unhealthy(trouble) | Self::OnHold(trouble) => {
-                &trouble.reason
-            }
+            Self::Retrying(trouble)
+            | Self::Stalled(trouble)
+            | Self::Unhealthy(trouble)
+            | Self::OnHold(trouble) => &trouble.reason,
             Self::Offline(_) => reason::DEVICE_OFFLINE,
             Self::Unconfirmed { .. } => reason::UNCONFIRMED,
             Self::Removing => "Removing",
@@ -91,9 +111,10 @@ impl Verdict {
         match self {
             Self::Ready | Self::Unconfirmed { .. } | Self::Removing => None,
             Self::Progressing(message) | Self::Offline(message) => Some(message),
-            Self::Retrying(trouble) | Self::Stalled(trouble) | Self::Unhealthy(trouble) | Self::OnHold(trouble) => {
-                Some(&trouble.message)
-            }
+            Self::Retrying(trouble)
+            | Self::Stalled(trouble)
+            | Self::Unhealthy(trouble)
+            | Self::OnHold(trouble) => Some(&trouble.message),
         }
     }
 
@@ -130,7 +151,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) report: &'a Report,
     /// The plan from that report to the desired set.
     pub(crate) plan: &'a Plan,
-    /// The device has accepted the desired set as it is now.
+    /// The device has accepted the workload as it is declared now.
     pub(crate) accepted: bool,
     /// The device is paused.
     pub(crate) paused: bool,
@@ -140,9 +161,17 @@ pub(crate) struct Evidence<'a> {
 
 /// Judges `workload` by what was reported.
 pub(crate) fn assess(workload: &DesiredWorkload, evidence: &Evidence<'_>) -> OnDevice {
-    let views: Vec<View<'_>> = workload.containers.iter().map(|c| View::new(workload, c, evidence)).collect();
+    let views: Vec<View<'_>> = workload
+        .containers
+        .iter()
+        .map(|c| View::new(workload, c, evidence))
+        .collect();
     let updated = views.iter().all(|v| v.updated);
-    let mut revisions: Vec<&str> = views.iter().filter_map(|v| v.observed).map(|o| o.revision.as_str()).collect();
+    let mut revisions: Vec<&str> = views
+        .iter()
+        .filter_map(|v| v.observed)
+        .map(|o| o.revision.as_str())
+        .collect();
     revisions.dedup();
     let revision = match revisions.as_slice() {
         // The hash decides: a revision that changed a rollout field only runs in the old containers.
@@ -154,7 +183,11 @@ pub(crate) fn assess(workload: &DesiredWorkload, evidence: &Evidence<'_>) -> OnD
         verdict: verdict(workload, &views, updated, evidence),
         revision,
         updated,
-        drifted: evidence.report.drift.iter().any(|d| d.key.workload == workload.name),
+        drifted: evidence
+            .report
+            .drift
+            .iter()
+            .any(|d| d.key.workload == workload.name),
         desired: u32::try_from(views.len()).unwrap_or(u32::MAX),
         ready: u32::try_from(views.iter().filter(|v| v.ready).count()).unwrap_or(u32::MAX),
     }
@@ -192,7 +225,8 @@ impl<'a> View<'a> {
             o.hash == container.hash || (!o.hash.is_known_version() && !is_planned)
         });
         let updated = completed || (same_hash && applied.is_none_or(|a| a.config_digest == config));
-        let runs_well = observed.is_some_and(|o| o.state == ContainerState::Running && o.health == Health::Healthy);
+        let runs_well =
+            observed.is_some_and(|o| o.state == ContainerState::Running && o.health == Health::Healthy);
         Self {
             container,
             observed,
@@ -231,7 +265,12 @@ fn plans_for(plan: &Plan, key: &ContainerKey) -> bool {
         .any(|step| step.workload == key.workload && words::container(&step.action) == Some(&key.container))
 }
 
-fn verdict(workload: &DesiredWorkload, views: &[View<'_>], updated: bool, evidence: &Evidence<'_>) -> Verdict {
+fn verdict(
+    workload: &DesiredWorkload,
+    views: &[View<'_>],
+    updated: bool,
+    evidence: &Evidence<'_>,
+) -> Verdict {
     if let RuntimeState::Unavailable { message } = &evidence.report.observed.runtime {
         return Verdict::Unhealthy(Trouble::new(reason::RUNTIME_UNAVAILABLE, message));
     }
@@ -244,7 +283,10 @@ fn verdict(workload: &DesiredWorkload, views: &[View<'_>], updated: bool, eviden
     if let Some(verdict) = failed(views) {
         return verdict;
     }
-    let out_of_date = views.iter().find(|v| !v.updated).map(|v| v.container.name.as_str());
+    let out_of_date = views
+        .iter()
+        .find(|v| !v.updated)
+        .map(|v| v.container.name.as_str());
     if let Some(container) = out_of_date {
         let hold = |word: &str, who: &str| {
             let message = format!("{container} is not as declared, and {who}");
@@ -292,7 +334,11 @@ fn conflict(view: &View<'_>) -> Option<Trouble> {
 /// The gravest failure: one that is not tried again before one that is.
 fn failed(views: &[View<'_>]) -> Option<Verdict> {
     let trouble = |view: &View<'_>, failure: &Failure| {
-        Trouble::of(view.container, failure.reason.as_str(), &view.failure_words(failure))
+        Trouble::of(
+            view.container,
+            failure.reason.as_str(),
+            &view.failure_words(failure),
+        )
     };
     let failures = || views.iter().filter_map(|v| v.failure.map(|f| (v, f)));
     if let Some((view, failure)) = failures().find(|(_, f)| f.retry == Retry::Blocked) {
@@ -323,16 +369,32 @@ fn unwell(view: &View<'_>) -> Option<Trouble> {
             // No count: a status must not tick.
             &format!("exits with code {exit_code} and is started again, over and over"),
         )),
-        (ContainerState::Exited { exit_code, oom_killed }, _) => {
-            let why = if *oom_killed { ", killed for want of memory" } else { "" };
+        (
+            ContainerState::Exited {
+                exit_code,
+                oom_killed,
+            },
+            _,
+        ) => {
+            let why = if *oom_killed {
+                ", killed for want of memory"
+            } else {
+                ""
+            };
             Some(Trouble::of(
                 view.container,
                 reason::UNHEALTHY,
                 &format!("exited with code {exit_code}{why}"),
             ))
         }
-        (ContainerState::Paused, _) => Some(Trouble::of(view.container, reason::DRIFTED, "is paused by hand")),
-        (_, Health::Unhealthy) => Some(Trouble::of(view.container, reason::UNHEALTHY, "is running and not healthy")),
+        (ContainerState::Paused, _) => {
+            Some(Trouble::of(view.container, reason::DRIFTED, "is paused by hand"))
+        }
+        (_, Health::Unhealthy) => Some(Trouble::of(
+            view.container,
+            reason::UNHEALTHY,
+            "is running and not healthy",
+        )),
         _ => None,
     }
 }

@@ -38,10 +38,12 @@ impl ContentKeys {
     /// The digest of `value` among the tenant's.
     pub(crate) fn digest(&self, tenant: &str, value: &[u8]) -> ContentDigest {
         let tenant_key = hmac(&self.site, &[b"longshore.dev/content/v1/", tenant.as_bytes()]);
-        let hex = hmac(&tenant_key, &[value]).iter().fold(String::with_capacity(64), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to a String");
-            hex
-        });
+        let hex = hmac(&tenant_key, &[value])
+            .iter()
+            .fold(String::with_capacity(64), |mut hex, byte| {
+                write!(hex, "{byte:02x}").expect("writing to a String");
+                hex
+            });
         ContentDigest(hex)
     }
 }
@@ -66,7 +68,11 @@ impl ContentState {
     /// What a ConfigMap contains. Absent for one without a name, which no server gives.
     pub(crate) fn of_config_map(object: &ConfigMap, keys: &ContentKeys) -> Option<Self> {
         let text = object.data.iter().flatten().map(|(k, v)| (k, v.as_bytes()));
-        let binary = object.binary_data.iter().flatten().map(|(k, v)| (k, v.0.as_slice()));
+        let binary = object
+            .binary_data
+            .iter()
+            .flatten()
+            .map(|(k, v)| (k, v.0.as_slice()));
         Self::new(ContentKind::ConfigMap, object, text.chain(binary), keys)
     }
 
@@ -83,9 +89,15 @@ impl ContentState {
         keys: &ContentKeys,
     ) -> Option<Self> {
         let ObjectKey { namespace, name } = ObjectKey::of(object)?;
-        let digests = values.map(|(name, value)| (name.clone(), keys.digest(&namespace, value))).collect();
+        let digests = values
+            .map(|(name, value)| (name.clone(), keys.digest(&namespace, value)))
+            .collect();
         Some(Self {
-            object: ContentObject { kind, namespace, name },
+            object: ContentObject {
+                kind,
+                namespace,
+                name,
+            },
             digests,
         })
     }
@@ -140,7 +152,10 @@ impl ContentIndex {
                 self.listing.insert(kind, BTreeMap::new());
             }
             Event::InitApply(Some(state)) if !self.is_private(&state) => {
-                self.listing.entry(kind).or_default().insert(state.object, state.digests);
+                self.listing
+                    .entry(kind)
+                    .or_default()
+                    .insert(state.object, state.digests);
             }
             Event::InitDone => self.finish_listing(kind, &mut changed),
             Event::Apply(_) | Event::Delete(None) | Event::InitApply(_) => {}
@@ -209,7 +224,10 @@ mod tests {
         let keys = keys();
         assert_eq!(keys.digest("a", b"x"), keys.digest("a", b"x"));
         assert_ne!(keys.digest("a", b"x"), keys.digest("b", b"x"));
-        assert_ne!(keys.digest("a", b"x"), ContentKeys::new([8; 32]).digest("a", b"x"));
+        assert_ne!(
+            keys.digest("a", b"x"),
+            ContentKeys::new([8; 32]).digest("a", b"x")
+        );
         assert_eq!(keys.digest("a", b"x").0.len(), 64);
     }
 
@@ -220,7 +238,10 @@ mod tests {
         assert_eq!(apply("v"), BTreeSet::from([name("s")]));
         assert!(apply("v").is_empty());
         assert_eq!(apply("w").len(), 1);
-        assert_eq!(index.digests(&name("s")).unwrap()["token"], keys().digest("a", b"w"));
+        assert_eq!(
+            index.digests(&name("s")).unwrap()["token"],
+            keys().digest("a", b"w")
+        );
     }
 
     #[test]

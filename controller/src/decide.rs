@@ -68,6 +68,8 @@ pub(crate) struct Input<'a> {
     pub(crate) report: Option<&'a Report>,
     /// The workloads last rendered for it.
     pub(crate) kept: &'a Kept,
+    /// The set it has accepted, where that is known.
+    pub(crate) accepted: Option<&'a DesiredSet>,
     /// Why it refused its last plan, if it did.
     pub(crate) refused: Option<&'a str>,
 }
@@ -87,8 +89,31 @@ pub(crate) struct Decision {
     pub(crate) orphans: Vec<String>,
     /// What to remember as last rendered.
     pub(crate) kept: Kept,
+    /// The device has accepted just this set.
+    pub(crate) is_accepted: bool,
+    /// It has, and carries nothing out: its report says what came of it.
+    pub(crate) settled: bool,
+    /// The workloads it has something of.
+    pub(crate) traces: BTreeSet<DnsLabel>,
+}
+
+impl Decision {
     /// It has nothing of ours and knows that it should not.
-    pub(crate) is_bare: bool,
+    pub(crate) fn is_bare(&self) -> bool {
+        self.settled && self.traces.is_empty()
+    }
+
+    /// It has nothing of that workload, does nothing for it, and knows that it should not.
+    pub(crate) fn is_clean_of(&self, workload: &str) -> bool {
+        let traced = self.traces.iter().any(|t| t.as_str() == workload);
+        let desired = self.desired.workloads.iter().any(|w| w.name.as_str() == workload);
+        self.settled && !traced && !desired
+    }
+
+    /// Whether anything about it has to do with that workload.
+    pub(crate) fn concerns(&self, workload: &str) -> bool {
+        self.workloads.contains_key(workload) || self.traces.iter().any(|t| t.as_str() == workload)
+    }
 }
 
 /// One workload on the device.
@@ -100,8 +125,6 @@ pub(crate) struct Concern {
     pub(crate) state: OnDevice,
     /// The revision it should have.
     pub(crate) wanted_revision: Option<String>,
-    /// Nothing of it is left here, and the device knows that nothing should be.
-    pub(crate) is_clean: bool,
 }
 
 /// Decides about one device.
@@ -130,9 +153,16 @@ fn traces(report: &Report) -> BTreeSet<DnsLabel> {
     let observed = &report.observed;
     let containers = observed.containers.iter().map(|c| c.key.workload.clone());
     // A network's name is `<workload>.<network>`, and a label holds no dot.
-    let networks = observed.networks.iter().filter_map(|n| n.split_once('.')?.0.parse().ok());
+    let networks = observed
+        .networks
+        .iter()
+        .filter_map(|n| n.split_once('.')?.0.parse().ok());
     let doomed = |v: &&longshore_plan::observed::OwnedVolume| v.reclaim == ReclaimPolicy::Delete;
-    let volumes = observed.volumes.iter().filter(doomed).filter_map(|v| v.workload.parse().ok());
+    let volumes = observed
+        .volumes
+        .iter()
+        .filter(doomed)
+        .filter_map(|v| v.workload.parse().ok());
     containers.chain(networks).chain(volumes).collect()
 }
 
@@ -153,7 +183,9 @@ impl Draft {
             self.targeted.insert(name.to_owned(), None);
         }
         match candidate.ending {
-            Ending::Explicit(DeletionPolicy::Delete) => self.remove_traced(name, RemovalReason::Deleted, traces),
+            Ending::Explicit(DeletionPolicy::Delete) => {
+                self.remove_traced(name, RemovalReason::Deleted, traces)
+            }
             Ending::Explicit(DeletionPolicy::Orphan) | Ending::Collateral => {}
             Ending::Unexplained => self.keep(input, workload, name),
             Ending::Alive if !candidate.targeted => {
@@ -161,7 +193,9 @@ impl Draft {
                     self.remove_traced(name, RemovalReason::MovedAway, traces);
                 }
             }
-            Ending::Alive if !finalizer::has(workload, finalizer::WORKLOAD) => self.keep(input, workload, name),
+            Ending::Alive if !finalizer::has(workload, finalizer::WORKLOAD) => {
+                self.keep(input, workload, name)
+            }
             Ending::Alive => match candidate.rendered {
                 Ok(rendered) => {
                     let uid = workload.metadata.uid.clone().unwrap_or_default();
@@ -177,7 +211,8 @@ impl Draft {
 
     fn want(&mut self, name: &str, uid: String, rendered: Arc<Rendered>) {
         let workload = rendered.workload.clone();
-        self.targeted.insert(name.to_owned(), Some(workload.revision.clone()));
+        self.targeted
+            .insert(name.to_owned(), Some(workload.revision.clone()));
         self.set.workloads.push(workload);
         self.kept.insert(name.to_owned(), (uid, rendered));
     }
@@ -220,14 +255,20 @@ impl Draft {
         self.set.workloads.sort_by(|a, b| a.name.cmp(&b.name));
         self.set.removals.sort_by(|a, b| a.workload.cmp(&b.workload));
         let digest = digest_hex(&self.set);
-        let plan = input.report.map(|report| longshore_plan::plan(&self.set, &report.observed));
-        let may_send = matches!(input.device_ending, Ending::Alive | Ending::Explicit(DeletionPolicy::Delete));
+        let plan = input
+            .report
+            .map(|report| longshore_plan::plan(&self.set, &report.observed));
+        let may_send = matches!(
+            input.device_ending,
+            Ending::Alive | Ending::Explicit(DeletionPolicy::Delete)
+        );
         let workloads = self.concerns(input, &digest, plan.as_ref(), traces);
         let orphans = match (input.report, &plan) {
             (Some(report), Some(plan)) => orphans(report, plan),
             _ => Vec::new(),
         };
-        let is_bare = input.report.is_some_and(|r| traces.is_empty() && r.desired_digest == digest && !r.busy);
+        let is_accepted = input.report.is_some_and(|r| r.desired_digest == digest);
+        let settled = is_accepted && input.report.is_some_and(|r| !r.busy);
         Decision {
             desired: Arc::new(self.set),
             digest,
@@ -235,7 +276,9 @@ impl Draft {
             workloads,
             orphans,
             kept: self.kept,
-            is_bare,
+            is_accepted,
+            settled,
+            traces: traces.clone(),
         }
     }
 
@@ -252,7 +295,13 @@ impl Draft {
             .targeted
             .keys()
             .cloned()
-            .chain(traces.iter().filter(known).chain(leaving).map(ToString::to_string))
+            .chain(
+                traces
+                    .iter()
+                    .filter(known)
+                    .chain(leaving)
+                    .map(ToString::to_string),
+            )
             .collect();
         names
             .into_iter()
@@ -261,11 +310,6 @@ impl Draft {
                     targeted: self.targeted.contains_key(&name),
                     state: self.state(input, digest, plan, &name),
                     wanted_revision: self.targeted.get(&name).cloned().flatten(),
-                    is_clean: input.report.is_some_and(|report| {
-                        let planned = plan.is_some_and(|p| p.steps.iter().any(|s| s.workload.as_str() == name));
-                        let traced = traces.iter().any(|t| t.as_str() == name);
-                        !traced && !planned && !report.busy && report.desired_digest == digest
-                    }),
                 };
                 (name, concern)
             })
@@ -288,7 +332,9 @@ impl Draft {
                 &Evidence {
                     report,
                     plan,
-                    accepted: report.desired_digest == digest,
+                    // Another workload of the device may be on its way while this one stands.
+                    accepted: report.desired_digest == digest
+                        || input.accepted.and_then(|set| set.workload(&workload.name)) == Some(workload),
                     paused: self.set.paused,
                     refused: input.refused,
                 },
@@ -322,19 +368,34 @@ impl Draft {
 }
 
 fn orphans(report: &Report, plan: &Plan) -> Vec<String> {
-    let is_orphan = |key| plan.held.iter().any(|h| &h.key == key && h.cause == HeldCause::Orphaned);
+    let is_orphan = |key| {
+        plan.held
+            .iter()
+            .any(|h| &h.key == key && h.cause == HeldCause::Orphaned)
+    };
     let containers = &report.observed.containers;
-    let mut names: Vec<String> = containers.iter().filter(|c| is_orphan(&c.key)).map(|c| c.engine_name.clone()).collect();
+    let mut names: Vec<String> = containers
+        .iter()
+        .filter(|c| is_orphan(&c.key))
+        .map(|c| c.engine_name.clone())
+        .collect();
     names.sort();
     names
 }
 
 /// The state of a workload on a device that is not connected.
 pub(crate) fn offline(state: OnDevice, verdict: Verdict) -> OnDevice {
-    debug_assert!(matches!(verdict, Verdict::Offline(_) | Verdict::Unconfirmed { .. }));
+    debug_assert!(matches!(
+        verdict,
+        Verdict::Offline(_) | Verdict::Unconfirmed { .. }
+    ));
     // What is wrong with the declaration is so whether or not the device is there.
     match state.verdict {
-        Verdict::Stalled(ref t) if t.reason == reason::CONTENT_MISSING || t.reason == reason::INVALID_SPEC => state,
+        Verdict::Stalled(ref t)
+            if t.reason == reason::CONTENT_MISSING || t.reason == reason::INVALID_SPEC =>
+        {
+            state
+        }
         _ => OnDevice { verdict, ..state },
     }
 }

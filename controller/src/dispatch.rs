@@ -133,7 +133,7 @@ pub(crate) struct Dispatcher {
 }
 
 /// The longest pause between two tries of the same thing.
-const BACKOFF_MOST: Duration = Duration::from_secs(300);
+const BACKOFF_MOST: Duration = Duration::from_mins(5);
 
 impl Dispatcher {
     /// Starts with a freshly acquired epoch.
@@ -191,7 +191,13 @@ impl Dispatcher {
     }
 
     /// Compares what the device should have with what it said, and sends a plan if one is due.
-    pub(crate) fn consider(&mut self, id: &DeviceId, wanted: &Wanted<'_>, issued_at: &str, now: Uptime) -> Vec<Output> {
+    pub(crate) fn consider(
+        &mut self,
+        id: &DeviceId,
+        wanted: &Wanted<'_>,
+        issued_at: &str,
+        now: Uptime,
+    ) -> Vec<Output> {
         let mut out = Vec::new();
         let entry = self.devices.entry(id.clone()).or_default();
         if let Some(flight) = &mut entry.flight {
@@ -241,7 +247,11 @@ impl Dispatcher {
         };
         match Flight::prepare(id, &self.sender, fence, wanted, issued_at, now) {
             Ok(flight) => {
-                out.push(Output::Send(id.clone(), flight.correlation_id, flight.message(now)));
+                out.push(Output::Send(
+                    id.clone(),
+                    flight.correlation_id,
+                    flight.message(now),
+                ));
                 self.timers.set(id, flight.next_wake());
                 entry.flight = Some(flight);
             }
@@ -269,7 +279,9 @@ impl Dispatcher {
         result: &Result<PublishOutcome, PublishError>,
         now: Uptime,
     ) -> Vec<Output> {
-        let in_flight = self.flight(id).is_some_and(|f| f.correlation_id == correlation_id);
+        let in_flight = self
+            .flight(id)
+            .is_some_and(|f| f.correlation_id == correlation_id);
         if !in_flight {
             return Vec::new();
         }
@@ -288,7 +300,12 @@ impl Dispatcher {
     }
 
     /// An answer of the device, to the plan or to one of its steps.
-    pub(crate) fn on_response(&mut self, id: &DeviceId, response: &ResponseEnvelope, now: Uptime) -> Vec<Output> {
+    pub(crate) fn on_response(
+        &mut self,
+        id: &DeviceId,
+        response: &ResponseEnvelope,
+        now: Uptime,
+    ) -> Vec<Output> {
         let Some(flight) = self.flight(id) else {
             return Vec::new();
         };

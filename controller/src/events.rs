@@ -17,9 +17,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use k8s_openapi::api::core::v1::ObjectReference;
 use longshore_bus::envelope::Report;
 use longshore_crds::conditions::reason;
 use longshore_plan::names::ContainerKey;
@@ -35,7 +35,7 @@ pub(crate) struct Note {
     /// What was done, in a few words that tell this from another event of the same reason.
     pub(crate) action: String,
     /// In words.
-    pub(crate) note: String,
+    pub(crate) words: String,
 }
 
 /// What an Event is about.
@@ -48,14 +48,14 @@ pub(crate) enum About {
 }
 
 /// A Workload's or Device's note.
-pub(crate) fn note(warning: bool, reason: &str, action: impl Into<String>, note: impl Into<String>) -> Note {
+pub(crate) fn note(warning: bool, reason: &str, action: impl Into<String>, words: impl Into<String>) -> Note {
     let cut = |text: String, most| text.chars().take(most).collect();
     Note {
         warning,
         reason: reason.to_owned(),
         // The API's limits are 128 and 1024 bytes.
         action: cut(action.into(), 100),
-        note: cut(note.into(), 250),
+        words: cut(words.into(), 250),
     }
 }
 
@@ -73,20 +73,43 @@ pub(crate) fn transitions(
     let mut tell = |key: &ContainerKey, warning, reason: &str, tag: &str, words: String| {
         let action = format!("{reason}/{}/{tag}", key.container);
         let about = About::Workload(key.workload.to_string());
-        notes.push((about, note(warning, reason, action, format!("{words} on {device}"))));
+        notes.push((
+            about,
+            note(warning, reason, action, format!("{words} on {device}")),
+        ));
     };
     for key in keys {
-        let image = images.get(key).map_or(String::new(), |image| format!(" from {image}"));
+        let image = images
+            .get(key)
+            .map_or(String::new(), |image| format!(" from {image}"));
         let name = &key.container;
         match (old.get(key), new.get(key)) {
-            (None, Some(c)) => tell(key, false, "Created", &c.id.to_string(), format!("created {name}{image}")),
+            (None, Some(c)) => tell(
+                key,
+                false,
+                "Created",
+                &c.id.to_string(),
+                format!("created {name}{image}"),
+            ),
             (Some(a), Some(b)) if a.id != b.id => {
-                tell(key, false, "Replaced", &b.id.to_string(), format!("replaced {name}{image}"));
+                tell(
+                    key,
+                    false,
+                    "Replaced",
+                    &b.id.to_string(),
+                    format!("replaced {name}{image}"),
+                );
             }
             (Some(c), None) => {
                 let missed = after.drift.iter().any(|d| &d.key == key);
                 if !missed && !after.observed.applied.iter().any(|a| &a.key == key) {
-                    tell(key, false, "Removed", &c.id.to_string(), format!("removed {name}"));
+                    tell(
+                        key,
+                        false,
+                        "Removed",
+                        &c.id.to_string(),
+                        format!("removed {name}"),
+                    );
                 }
             }
             (Some(a), Some(b)) => {
@@ -105,19 +128,46 @@ pub(crate) fn transitions(
     for failure in &after.observed.failures {
         if !before.observed.failures.iter().any(|f| is_same(f, failure)) {
             let reason = failure.reason.as_str();
-            tell(&failure.key, true, reason, &failure.hash.0, format!("{}: {}", failure.key.container, failure.message));
+            tell(
+                &failure.key,
+                true,
+                reason,
+                &failure.hash.0,
+                format!("{}: {}", failure.key.container, failure.message),
+            );
         }
     }
     let drifts = |a: &Report, b: &Report| -> Vec<(ContainerKey, String, String)> {
-        let new = b.drift.iter().filter(|d| !a.drift.iter().any(|e| e.key == d.key && e.field == d.field));
-        new.map(|d| (d.key.clone(), d.field.clone(), format!("{} is {} instead of {}", d.field, d.have, d.want)))
-            .collect()
+        let new = b
+            .drift
+            .iter()
+            .filter(|d| !a.drift.iter().any(|e| e.key == d.key && e.field == d.field));
+        new.map(|d| {
+            (
+                d.key.clone(),
+                d.field.clone(),
+                format!("{} is {} instead of {}", d.field, d.have, d.want),
+            )
+        })
+        .collect()
     };
     for (key, field, words) in drifts(before, after) {
-        tell(&key, true, "DriftDetected", &field, format!("{}: {words}", key.container));
+        tell(
+            &key,
+            true,
+            "DriftDetected",
+            &field,
+            format!("{}: {words}", key.container),
+        );
     }
     for (key, field, _) in drifts(after, before) {
-        tell(&key, false, "DriftUndone", &field, format!("{}: {field} is as declared again", key.container));
+        tell(
+            &key,
+            false,
+            "DriftUndone",
+            &field,
+            format!("{}: {field} is as declared again", key.container),
+        );
     }
     notes
 }
@@ -166,7 +216,12 @@ fn runtime(before: &Report, after: &Report, notes: &mut Vec<(About, Note)>) {
         )),
         (RuntimeState::Unavailable { .. }, RuntimeState::Ready { kind, version, .. }) => notes.push((
             About::Device,
-            note(false, reason::RUNTIME_READY, "FoundRuntime", format!("{kind} {version} answers")),
+            note(
+                false,
+                reason::RUNTIME_READY,
+                "FoundRuntime",
+                format!("{kind} {version} answers"),
+            ),
         )),
         _ => {}
     }
@@ -226,11 +281,19 @@ pub(crate) fn recorder(client: Client, identity: &str) -> Recorder {
 }
 
 /// Publishes one.
-pub(crate) async fn publish(recorder: Recorder, about: ObjectReference, note: Note) -> Result<(), kube::Error> {
+pub(crate) async fn publish(
+    recorder: Recorder,
+    about: ObjectReference,
+    note: Note,
+) -> Result<(), kube::Error> {
     let event = Event {
-        type_: if note.warning { EventType::Warning } else { EventType::Normal },
+        type_: if note.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
         reason: note.reason,
-        note: Some(note.note),
+        note: Some(note.words),
         action: note.action,
         secondary: None,
     };

@@ -41,7 +41,11 @@ pub(crate) enum CrdState {
 }
 
 /// Reads a deletion. `crd` is what was found out after the object was seen being deleted.
-pub(crate) fn ending(object: &impl Resource, policy: Option<DeletionPolicy>, crd: Option<CrdState>) -> Ending {
+pub(crate) fn ending(
+    object: &impl Resource,
+    policy: Option<DeletionPolicy>,
+    crd: Option<CrdState>,
+) -> Ending {
     if object.meta().deletion_timestamp.is_none() {
         return Ending::Alive;
     }
@@ -61,7 +65,11 @@ pub(crate) fn has(object: &impl Resource, finalizer: &str) -> bool {
 pub(crate) fn pending(device: &Device) -> BTreeSet<String> {
     let annotation = device.metadata.annotations.as_ref().and_then(|a| a.get(PENDING));
     let names = annotation.iter().flat_map(|names| names.split(','));
-    names.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    names
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The merge patch that brings a Workload's finalizer to what is wanted; absent if it is so.
@@ -135,9 +143,21 @@ mod tests {
         w.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
         for (policy, crd, expected) in [
             (None, None, Ending::Unexplained),
-            (Some(DeletionPolicy::Delete), Some(CrdState::Goes), Ending::Collateral),
-            (None, Some(CrdState::Stays), Ending::Explicit(DeletionPolicy::Delete)),
-            (Some(DeletionPolicy::Orphan), Some(CrdState::Stays), Ending::Explicit(DeletionPolicy::Orphan)),
+            (
+                Some(DeletionPolicy::Delete),
+                Some(CrdState::Goes),
+                Ending::Collateral,
+            ),
+            (
+                None,
+                Some(CrdState::Stays),
+                Ending::Explicit(DeletionPolicy::Delete),
+            ),
+            (
+                Some(DeletionPolicy::Orphan),
+                Some(CrdState::Stays),
+                Ending::Explicit(DeletionPolicy::Orphan),
+            ),
         ] {
             assert_eq!(ending(&w, policy, crd), expected);
         }

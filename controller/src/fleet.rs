@@ -20,9 +20,7 @@ use longshore_bus::envelope::{Alive, Birth, Gone, Report};
 use self::session::{Sessions, Verdict};
 use crate::timers::{Timers, Uptime, earlier};
 
-/// How often a device says that it lives.
-pub(crate) const ALIVE_PERIOD: Uptime = Uptime::from_secs(60);
-/// Three missed signs, and a little for the way.
+/// Three missed signs of life, which come every 60 s, and a little for the way.
 pub(crate) const LEASE: Uptime = Uptime::from_secs(3 * 60 + 5);
 /// How long an unconfirmed device keeps its `Connected` of before: one sign of life must fit in.
 pub(crate) const GRACE: Uptime = Uptime::from_secs(75);
@@ -168,14 +166,10 @@ impl Fleet {
     /// A Device object exists for it.
     pub(crate) fn expect(&mut self, id: &DeviceId, now: Uptime) -> Vec<Change> {
         let fresh = !self.devices.contains_key(id);
-        let state = self.devices.entry(id.clone()).or_insert_with(|| {
-            DeviceState::new(
-                Presence::Unconfirmed {
-                    until: now + GRACE,
-                },
-                now,
-            )
-        });
+        let state = self
+            .devices
+            .entry(id.clone())
+            .or_insert_with(|| DeviceState::new(Presence::Unconfirmed { until: now + GRACE }, now));
         if state.expected {
             return Vec::new();
         }
@@ -209,10 +203,9 @@ impl Fleet {
         let mut changes = Vec::new();
         for (id, state) in &mut self.devices {
             state.confirmed = false;
-            if state.presence == Presence::Connected || matches!(state.presence, Presence::Unconfirmed { .. }) {
-                state.presence = Presence::Unconfirmed {
-                    until: now + GRACE,
-                };
+            if state.presence == Presence::Connected || matches!(state.presence, Presence::Unconfirmed { .. })
+            {
+                state.presence = Presence::Unconfirmed { until: now + GRACE };
                 changes.push(Change::Dirty(id.clone()));
             }
         }
@@ -245,9 +238,7 @@ impl Fleet {
                 return changes;
             }
             changes.push(Change::Stranger(id.clone()));
-            let presence = Presence::Unconfirmed {
-                until: now + GRACE,
-            };
+            let presence = Presence::Unconfirmed { until: now + GRACE };
             self.devices.insert(id.clone(), DeviceState::new(presence, now));
         }
         let Some(state) = self.devices.get_mut(id) else {
@@ -360,7 +351,13 @@ fn on_birth(id: &DeviceId, state: &mut DeviceState, birth: Birth, changes: &mut 
     !state.confirmed
 }
 
-fn on_alive(id: &DeviceId, state: &mut DeviceState, alive: &Alive, now: Uptime, changes: &mut Vec<Change>) -> bool {
+fn on_alive(
+    id: &DeviceId,
+    state: &mut DeviceState,
+    alive: &Alive,
+    now: Uptime,
+    changes: &mut Vec<Change>,
+) -> bool {
     match state.sessions.meet(alive.session, None) {
         // Either late, or we took a late one for the current: a report will tell.
         Verdict::Stale => return true,

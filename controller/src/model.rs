@@ -52,10 +52,7 @@ impl Model {
     }
 }
 
-fn in_namespace<'a, K>(
-    objects: &'a BTreeMap<ObjectKey, Arc<K>>,
-    namespace: &'a str,
-) -> impl Iterator<Item = &'a Arc<K>> {
+fn in_namespace<'a, K>(objects: &'a Objects<K>, namespace: &'a str) -> impl Iterator<Item = &'a Arc<K>> {
     objects
         .range(ObjectKey::new(namespace, "")..)
         .take_while(move |(key, _)| key.namespace == namespace)
@@ -71,12 +68,14 @@ pub(crate) struct Changed {
     pub(crate) matters: bool,
 }
 
+type Objects<K> = BTreeMap<ObjectKey, Arc<K>>;
+
 /// The objects of one kind.
 #[derive(Debug)]
 pub(crate) struct Store<K> {
-    objects: BTreeMap<ObjectKey, Arc<K>>,
+    objects: Objects<K>,
     /// The list under way, and the objects in it that could not be read.
-    listing: Option<(BTreeMap<ObjectKey, Arc<K>>, Vec<ObjectKey>)>,
+    listing: Option<(Objects<K>, Vec<ObjectKey>)>,
     listed: bool,
     unreadable: u64,
 }
@@ -122,7 +121,10 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
             Event::Delete(object) => {
                 let key = ObjectKey::of(&object);
                 let removed = key.filter(|key| self.objects.remove(key).is_some());
-                removed.map(|key| Changed { key, matters: true }).into_iter().collect()
+                removed
+                    .map(|key| Changed { key, matters: true })
+                    .into_iter()
+                    .collect()
             }
             Event::Init => {
                 self.listing = Some((BTreeMap::new(), Vec::new()));
@@ -177,11 +179,16 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
         keys.into_iter()
             .filter_map(|key| {
                 let matters = match (before.get(key), self.objects.get(key)) {
-                    (Some(old), Some(new)) if old.meta().resource_version == new.meta().resource_version => return None,
+                    (Some(old), Some(new)) if old.meta().resource_version == new.meta().resource_version => {
+                        return None;
+                    }
                     (Some(old), Some(new)) => matters(old.as_ref(), new.as_ref()),
                     _ => true,
                 };
-                Some(Changed { key: key.clone(), matters })
+                Some(Changed {
+                    key: key.clone(),
+                    matters,
+                })
             })
             .collect()
     }
@@ -290,7 +297,10 @@ mod tests {
         assert!(!changed.matters, "only its status can differ");
         assert!(store.apply(Event::Apply(ok(device("a", "5")))).is_empty());
         let key = ObjectKey::new("default", "a");
-        assert_eq!(store.get(&key).unwrap().metadata.resource_version.as_deref(), Some("9"));
+        assert_eq!(
+            store.get(&key).unwrap().metadata.resource_version.as_deref(),
+            Some("9")
+        );
     }
 
     #[test]

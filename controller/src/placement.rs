@@ -44,7 +44,8 @@ impl Placement {
 
     /// Whether `workload` targets `device`.
     pub fn contains(&self, workload: &ObjectKey, device: &ObjectKey) -> bool {
-        self.targets_of(workload).is_some_and(|targets| targets.devices.contains(device))
+        self.targets_of(workload)
+            .is_some_and(|targets| targets.devices.contains(device))
     }
 }
 
@@ -56,10 +57,16 @@ pub fn place<'a>(
     let index = DeviceIndex::new(devices);
     let mut placement = Placement::default();
     for workload in workloads {
-        let Some(key) = ObjectKey::of(workload) else { continue };
+        let Some(key) = ObjectKey::of(workload) else {
+            continue;
+        };
         let targets = index.targets(&key.namespace, &workload.spec.targets);
         for device in &targets.devices {
-            placement.by_device.entry(device.clone()).or_default().insert(key.clone());
+            placement
+                .by_device
+                .entry(device.clone())
+                .or_default()
+                .insert(key.clone());
         }
         placement.by_workload.insert(key, targets);
     }
@@ -74,7 +81,9 @@ struct DeviceIndex {
 
 impl DeviceIndex {
     fn new<'a>(devices: impl IntoIterator<Item = &'a Device>) -> Self {
-        Self { names: devices.into_iter().filter_map(|device| ObjectKey::of(device)).collect() }
+        Self {
+            names: devices.into_iter().filter_map(ObjectKey::of).collect(),
+        }
     }
 
     /// The union of all targets.

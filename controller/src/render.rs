@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 
 use longshore_crds::Workload;
 use longshore_crds::workload::{Drift, Network, OnFailure, RETRY_ANNOTATION, ReclaimPolicy, Template};
-use longshore_plan::desired::{self, DesiredContainer, DesiredNetwork, DesiredVolume, DesiredWorkload, DriftMode};
+use longshore_plan::desired::{
+    self, DesiredContainer, DesiredNetwork, DesiredVolume, DesiredWorkload, DriftMode,
+};
 use longshore_plan::hash::digest_hex;
 use longshore_plan::names::DnsLabel;
 use longshore_plan::spec::{ContentDigest, ContentRef};
@@ -63,7 +65,10 @@ pub struct Rendered {
 pub fn render(workload: &Workload, content: &dyn ContentLookup) -> Result<Rendered, Vec<RenderProblem>> {
     let namespace = workload.metadata.namespace.as_deref().unwrap_or_default();
     let mut context = Context::new(namespace, content);
-    let name = context.label("metadata.name", workload.metadata.name.as_deref().unwrap_or_default());
+    let name = context.label(
+        "metadata.name",
+        workload.metadata.name.as_deref().unwrap_or_default(),
+    );
     let spec = &workload.spec;
     let body = Body::render(&mut context, &name, &spec.template);
     check::across(&mut context, &spec.template, &body.containers, &body.volumes);
@@ -82,16 +87,26 @@ pub fn render(workload: &Workload, content: &dyn ContentLookup) -> Result<Render
         networks: body.networks,
         volumes: body.volumes,
         min_ready_seconds: rollout.min_ready_seconds.unwrap_or(MIN_READY_SECONDS),
-        progress_deadline_seconds: rollout.progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE_SECONDS),
+        progress_deadline_seconds: rollout
+            .progress_deadline_seconds
+            .unwrap_or(PROGRESS_DEADLINE_SECONDS),
         on_failure: match rollout.on_failure {
             None | Some(OnFailure::Rollback) => desired::OnFailure::Rollback,
             Some(OnFailure::Pause) => desired::OnFailure::Pause,
             Some(OnFailure::Continue) => desired::OnFailure::Continue,
         },
-        retry: workload.metadata.annotations.as_ref().and_then(|a| a.get(RETRY_ANNOTATION)).cloned(),
+        retry: workload
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|a| a.get(RETRY_ANNOTATION))
+            .cloned(),
         image_pull_secrets: pull_secrets(&mut context, &spec.template),
     };
-    context.finish().map(|content| Rendered { workload: desired, content })
+    context.finish().map(|content| Rendered {
+        workload: desired,
+        content,
+    })
 }
 
 /// What the revision is a digest of.
@@ -117,7 +132,11 @@ impl Body {
                 containers.push(container::render(context, &shared, &field, container, init));
             }
         }
-        Self { containers, networks, volumes }
+        Self {
+            containers,
+            networks,
+            volumes,
+        }
     }
 }
 
@@ -128,7 +147,13 @@ fn networks(context: &mut Context<'_>, workload: &DnsLabel, template: &Template)
     let mut networks = Vec::new();
     for (index, network) in template.networks.iter().enumerate() {
         let field = format!("spec.template.networks[{index}]");
-        let Network { name, driver, subnet, internal, options } = network;
+        let Network {
+            name,
+            driver,
+            subnet,
+            internal,
+            options,
+        } = network;
         let name = context.label(&format!("{field}.name"), name);
         if let Some(subnet) = subnet {
             check::subnet(context, &format!("{field}.subnet"), subnet);
@@ -166,7 +191,9 @@ fn volumes(context: &mut Context<'_>, workload: &DnsLabel, template: &Template) 
         if mounts::sources(volume) != 1 {
             context.invalid(&field, "needs exactly one source");
         }
-        let Some(named) = &volume.named_volume else { continue };
+        let Some(named) = &volume.named_volume else {
+            continue;
+        };
         volumes.push(DesiredVolume {
             name: mounts::engine_name(workload, volume, named),
             driver: named.driver.clone().filter(|driver| driver != "local"),
@@ -185,7 +212,13 @@ fn pull_secrets(context: &mut Context<'_>, template: &Template) -> Vec<ContentRe
     let mut secrets = Vec::new();
     for (index, secret) in template.image_pull_secrets.iter().enumerate() {
         let field = format!("spec.template.imagePullSecrets[{index}]");
-        secrets.extend(context.key(&field, ContentKind::Secret, &secret.name, ".dockerconfigjson", false));
+        secrets.extend(context.key(
+            &field,
+            ContentKind::Secret,
+            &secret.name,
+            ".dockerconfigjson",
+            false,
+        ));
     }
     secrets
 }

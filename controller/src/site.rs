@@ -116,7 +116,10 @@ async fn ensure_namespace(client: &Client, namespace: &str) -> Result<(), SiteEr
         },
         ..Namespace::default()
     };
-    match Api::<Namespace>::all(client.clone()).create(&params(), &object).await {
+    match Api::<Namespace>::all(client.clone())
+        .create(&params(), &object)
+        .await
+    {
         Ok(_) => Ok(()),
         // There already, or not ours to make: the Secret will tell whether that matters.
         Err(error) if matches!(status(&error), Some(403 | 409)) => Ok(()),
@@ -151,7 +154,8 @@ fn fresh(ids: &IdSource) -> Result<Secret, SiteError> {
     })
 }
 
-fn parse(namespace: &str, secret: &Secret) -> Result<Site, SiteError> {
+/// Reads the identity out of its Secret.
+pub(crate) fn parse(namespace: &str, secret: &Secret) -> Result<Site, SiteError> {
     let malformed = |field| SiteError::Malformed {
         namespace: namespace.to_owned(),
         field,
@@ -210,7 +214,11 @@ mod tests {
         let ids = IdSource::from_seed(Arc::new(SystemClock), 1);
         for field in [UID, CONTENT_KEY] {
             let mut secret = fresh(&ids).unwrap();
-            secret.data.as_mut().unwrap().insert(field.to_owned(), ByteString(b"?".to_vec()));
+            secret
+                .data
+                .as_mut()
+                .unwrap()
+                .insert(field.to_owned(), ByteString(b"?".to_vec()));
             let error = parse("longshore-system", &secret).unwrap_err();
             assert!(error.to_string().contains(field), "{error}");
         }

@@ -33,7 +33,7 @@ use longshore_crds::{Workload, WorkloadStatus};
 
 use crate::assess::{OnDevice, Trouble, Verdict};
 
-pub(crate) use self::device::{DeviceFacts, device_status};
+pub(crate) use self::device::{DeviceFacts, device_status, gone_words};
 
 /// What a Workload's status is made from.
 #[derive(Debug)]
@@ -61,15 +61,26 @@ struct Conditions {
 }
 
 /// The Workload's status now, from the stored one (for transition times) and what is known.
-pub(crate) fn workload_status(facts: &WorkloadFacts<'_>, stored: &WorkloadStatus, now: &Time) -> WorkloadStatus {
+pub(crate) fn workload_status(
+    facts: &WorkloadFacts<'_>,
+    stored: &WorkloadStatus,
+    now: &Time,
+) -> WorkloadStatus {
     let count = |pred: fn(&OnDevice) -> bool| number(facts.devices.iter().filter(|(_, d)| pred(d)).count());
     let desired = number(facts.devices.len() + facts.unknown.len());
     let ready = count(is_ready);
-    let failing = facts.devices.iter().filter_map(|(name, d)| Some((*name, d.verdict.failure()?)));
+    let failing = facts
+        .devices
+        .iter()
+        .filter_map(|(name, d)| Some((*name, d.verdict.failure()?)));
     let generation = facts.workload.metadata.generation;
     WorkloadStatus {
         observed_generation: generation,
-        revision: facts.rendered.ok().map(str::to_owned).or_else(|| stored.revision.clone()),
+        revision: facts
+            .rendered
+            .ok()
+            .map(str::to_owned)
+            .or_else(|| stored.revision.clone()),
         ready_devices: Some(format!("{ready}/{desired}")),
         desired: Some(desired),
         updated: Some(count(|d| d.updated)),
@@ -86,7 +97,12 @@ pub(crate) fn workload_status(facts: &WorkloadFacts<'_>, stored: &WorkloadStatus
                 message: Some(trouble.message.clone()),
             })
             .collect(),
-        conditions: conditions::merge(&stored.conditions, &observe(facts, ready, desired), generation, now),
+        conditions: conditions::merge(
+            &stored.conditions,
+            &observe(facts, ready, desired),
+            generation,
+            now,
+        ),
     }
 }
 
@@ -95,7 +111,10 @@ fn number(count: usize) -> u32 {
 }
 
 fn is_ready(device: &OnDevice) -> bool {
-    matches!(device.verdict, Verdict::Ready | Verdict::Unconfirmed { was_ready: true })
+    matches!(
+        device.verdict,
+        Verdict::Ready | Verdict::Unconfirmed { was_ready: true }
+    )
 }
 
 fn observe(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Vec<Observation> {
@@ -117,7 +136,12 @@ fn observe(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Vec<Observati
             reason: word,
             message,
         },
-        Observation::new(ConditionType::Progressing, progressing.0, progressing.1, progressing.2),
+        Observation::new(
+            ConditionType::Progressing,
+            progressing.0,
+            progressing.1,
+            progressing.2,
+        ),
         when(ConditionType::Reconciling, reconciling),
         when(ConditionType::Stalled, stalled),
     ]
@@ -173,14 +197,22 @@ fn situation(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Conditions 
 
 /// Nothing is being changed: how does it stand?
 fn settled(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Conditions {
-    let offline = facts.devices.iter().filter(|(_, d)| matches!(d.verdict, Verdict::Offline(_))).count();
+    let offline = facts
+        .devices
+        .iter()
+        .filter(|(_, d)| matches!(d.verdict, Verdict::Offline(_)))
+        .count();
     let counts = match offline {
         0 => format!("{ready}/{desired} ready"),
         _ => format!("{ready}/{desired} ready, {offline} offline"),
     };
     let suspended = facts.workload.spec.suspend == Some(true);
     let progressing = if suspended {
-        (false, reason::SUSPENDED.to_owned(), "the workload is suspended".to_owned())
+        (
+            false,
+            reason::SUSPENDED.to_owned(),
+            "the workload is suspended".to_owned(),
+        )
     } else {
         (false, reason::COMPLETE.to_owned(), counts.clone())
     };
@@ -202,7 +234,10 @@ fn settled(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Conditions {
         Verdict::Unhealthy(trouble) => Some(trouble),
         _ => None,
     }) {
-        return quiet((Some(false), trouble.reason.clone(), on(device, &trouble.message)), progressing);
+        return quiet(
+            (Some(false), trouble.reason.clone(), on(device, &trouble.message)),
+            progressing,
+        );
     }
     let unconfirmed = facts
         .devices
@@ -214,7 +249,12 @@ fn settled(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Conditions {
     if offline > 0 && ready == 0 {
         return quiet((None, reason::DEVICE_OFFLINE.to_owned(), counts), progressing);
     }
-    let drifted: Vec<&str> = facts.devices.iter().filter(|(_, d)| d.drifted).map(|(name, _)| *name).collect();
+    let drifted: Vec<&str> = facts
+        .devices
+        .iter()
+        .filter(|(_, d)| d.drifted)
+        .map(|(name, _)| *name)
+        .collect();
     let ready = match drifted.as_slice() {
         [] => (Some(true), reason::READY.to_owned(), counts),
         names => {
@@ -250,7 +290,10 @@ fn first<'a, T: ?Sized>(
     facts: &WorkloadFacts<'a>,
     pick: impl Fn(&'a Verdict) -> Option<&'a T>,
 ) -> Option<(&'a str, &'a T)> {
-    facts.devices.iter().find_map(|(name, d)| Some((*name, pick(&d.verdict)?)))
+    facts
+        .devices
+        .iter()
+        .find_map(|(name, d)| Some((*name, pick(&d.verdict)?)))
 }
 
 fn on(device: &str, message: &str) -> String {

@@ -22,7 +22,7 @@ const BURST: u32 = 200;
 const PACE: Duration = Duration::from_millis(10);
 /// The first and the longest pause after a failure.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_MOST: Duration = Duration::from_secs(60);
+const RETRY_MOST: Duration = Duration::from_mins(1);
 
 /// Which part of which object is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,8 +55,10 @@ pub(crate) enum Part {
 /// How a write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Written, or not worth another try: the watch brings what is there now.
+    /// Written.
     Done,
+    /// It was made from another version than the object has now: what is wanted is decided anew.
+    Conflict,
     /// The object is gone.
     Gone,
     /// The server could not, or would not now.
@@ -95,7 +97,7 @@ impl<T> Default for Writes<T> {
 
 impl<T: Clone> Writes<T> {
     /// This is to be written; an earlier offer that is not written yet is forgotten.
-    pub(crate) fn offer(&mut self, target: Target, what: T, now: Uptime) {
+    pub(crate) fn offer(&mut self, target: &Target, what: T, now: Uptime) {
         let entry = self.entries.entry(target.clone()).or_insert(Entry {
             waiting: None,
             in_flight: None,
@@ -104,7 +106,7 @@ impl<T: Clone> Writes<T> {
         });
         entry.waiting = Some(what);
         if entry.in_flight.is_none() {
-            self.timers.set(&target, entry.not_before.max(now));
+            self.timers.set(target, entry.not_before.max(now));
         }
     }
 
@@ -167,7 +169,7 @@ impl<T: Clone> Writes<T> {
                 self.entries.remove(target);
                 return;
             }
-            Outcome::Done => {
+            Outcome::Done | Outcome::Conflict => {
                 entry.failures = 0;
                 COALESCE
             }
@@ -213,10 +215,10 @@ mod tests {
     #[test]
     fn the_latest_offer_wins_and_writes_of_one_object_keep_apart() {
         let mut writes = Writes::default();
-        writes.offer(target("a"), 1, ms(0));
-        writes.offer(target("a"), 2, ms(0));
+        writes.offer(&target("a"), 1, ms(0));
+        writes.offer(&target("a"), 2, ms(0));
         assert_eq!(writes.take_due(ms(0)), Some((target("a"), 2)));
-        writes.offer(target("a"), 3, ms(1));
+        writes.offer(&target("a"), 3, ms(1));
         assert_eq!(writes.take_due(ms(1)), None, "one at a time");
         assert_eq!(writes.latest(&target("a")), Some(&3));
         writes.done(&target("a"), Outcome::Done, ms(10));
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn a_failure_is_tried_again_later_and_later_with_the_latest_offer() {
         let mut writes = Writes::default();
-        writes.offer(target("a"), 1, ms(0));
+        writes.offer(&target("a"), 1, ms(0));
         let mut now = ms(0);
         let mut pauses = Vec::new();
         for _ in 0..9 {
@@ -243,7 +245,7 @@ mod tests {
         }
         assert!(pauses.is_sorted());
         assert_eq!(*pauses.last().unwrap(), RETRY_MOST);
-        writes.offer(target("a"), 2, now);
+        writes.offer(&target("a"), 2, now);
         now = writes.next_wake().unwrap();
         assert_eq!(writes.take_due(now), Some((target("a"), 2)));
     }
@@ -251,9 +253,9 @@ mod tests {
     #[test]
     fn what_is_gone_is_not_written_again() {
         let mut writes = Writes::default();
-        writes.offer(target("a"), 1, ms(0));
+        writes.offer(&target("a"), 1, ms(0));
         writes.take_due(ms(0)).unwrap();
-        writes.offer(target("a"), 2, ms(0));
+        writes.offer(&target("a"), 2, ms(0));
         writes.done(&target("a"), Outcome::Gone, ms(1));
         assert!(writes.is_idle());
         assert_eq!(writes.latest(&target("a")), None);
@@ -262,7 +264,7 @@ mod tests {
     #[test]
     fn a_withdrawn_offer_is_not_written() {
         let mut writes = Writes::default();
-        writes.offer(target("a"), 1, ms(0));
+        writes.offer(&target("a"), 1, ms(0));
         writes.withdraw(&target("a"));
         assert_eq!(writes.take_due(ms(9)), None);
         assert!(writes.is_idle());
@@ -272,7 +274,7 @@ mod tests {
     fn a_flood_is_held_to_the_rate() {
         let mut writes = Writes::default();
         for i in 0..1000 {
-            writes.offer(target(&format!("d{i}")), i, ms(0));
+            writes.offer(&target(&format!("d{i}")), i, ms(0));
         }
         let mut written = 0;
         let mut now = ms(0);
@@ -290,7 +292,7 @@ mod tests {
     fn only_so_many_go_on_at_a_time() {
         let mut writes = Writes::default();
         for i in 0..20 {
-            writes.offer(target(&format!("d{i}")), i, ms(0));
+            writes.offer(&target(&format!("d{i}")), i, ms(0));
         }
         let taken = std::iter::from_fn(|| writes.take_due(ms(0))).count();
         assert_eq!(taken, PARALLEL);

@@ -41,7 +41,10 @@ async fn read(client: Client, from: &ContentSource) -> Result<Option<Vec<u8>>, R
         ContentKind::Secret => {
             let api: Api<Secret> = Api::namespaced(client, namespace);
             let object = api.get_opt(name).await.map_err(failed)?.unwrap_or_default();
-            Ok(object.data.and_then(|mut data| data.remove(&from.key)).map(|b| b.0))
+            Ok(object
+                .data
+                .and_then(|mut data| data.remove(&from.key))
+                .map(|b| b.0))
         }
     }
 }
@@ -65,7 +68,9 @@ pub(crate) async fn answer(
 }
 
 fn piece(request: &ContentRequest, value: Option<&[u8]>) -> ContentResponse {
-    let rest = value.and_then(|v| v.get(usize::try_from(request.offset).ok()?..)).unwrap_or_default();
+    let rest = value
+        .and_then(|v| v.get(usize::try_from(request.offset).ok()?..))
+        .unwrap_or_default();
     let chunk = &rest[..rest.len().min(ContentResponse::CHUNK)];
     ContentResponse {
         version: VERSION,

@@ -13,13 +13,13 @@ use super::{Sender, Wanted};
 use crate::timers::Uptime;
 
 /// How long a plan may wait to be taken. Once it is, the agent brings it to its end whatever it takes.
-pub(super) const TTL: Duration = Duration::from_secs(60);
+pub(super) const TTL: Duration = Duration::from_mins(1);
 /// The longest pause between two repeats while nobody took it.
 const REPEAT_MOST: Duration = Duration::from_secs(15);
 /// Silence after which one that was taken is repeated: the agent answers from memory.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The longest such silence.
-const SILENCE_MOST: Duration = Duration::from_secs(120);
+const SILENCE_MOST: Duration = Duration::from_mins(2);
 /// How long after the last answer a report that shows the plan as ended is believed: one made between
 /// acceptance and begin shows the same.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -64,7 +64,12 @@ impl Flight {
         now: Uptime,
     ) -> Result<Self, EncodeError> {
         let correlation_id = sender.ids.correlation_id();
-        let steps: Vec<CorrelationId> = wanted.plan.steps.iter().map(|_| sender.ids.correlation_id()).collect();
+        let steps: Vec<CorrelationId> = wanted
+            .plan
+            .steps
+            .iter()
+            .map(|_| sender.ids.correlation_id())
+            .collect();
         let command = PlanCommand {
             fence: fence.clone(),
             desired: wanted.desired.as_ref().clone(),
@@ -113,7 +118,11 @@ impl Flight {
 
     /// The command's message; every repeat is the same but for the time it may still wait.
     pub(super) fn message(&self, now: Uptime) -> Message {
-        let left = if self.taken { TTL } else { self.expires.saturating_sub(now) };
+        let left = if self.taken {
+            TTL
+        } else {
+            self.expires.saturating_sub(now)
+        };
         Message {
             topic: self.topic.clone(),
             payload: self.payload.clone(),
@@ -140,8 +149,16 @@ impl Flight {
 
     /// When [`Self::on_time`] has something to say.
     pub(super) fn next_wake(&self) -> Uptime {
-        let wake = if self.taken { self.next_send } else { self.next_send.min(self.expires) };
-        if self.seen_done() { wake.min(self.last_heard + SETTLE) } else { wake }
+        let wake = if self.taken {
+            self.next_send
+        } else {
+            self.next_send.min(self.expires)
+        };
+        if self.seen_done() {
+            wake.min(self.last_heard + SETTLE)
+        } else {
+            wake
+        }
     }
 
     /// What is due now; a repeat moves the next one away.

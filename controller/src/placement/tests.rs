@@ -11,8 +11,19 @@ fn device(namespace: &str, name: &str) -> Device {
 }
 
 fn workload(namespace: &str, name: &str, devices: &[&str]) -> Workload {
-    let targets = devices.iter().map(|device| Target { device: (*device).into() }).collect();
-    let mut workload = Workload::new(name, WorkloadSpec { targets, ..WorkloadSpec::default() });
+    let targets = devices
+        .iter()
+        .map(|device| Target {
+            device: (*device).into(),
+        })
+        .collect();
+    let mut workload = Workload::new(
+        name,
+        WorkloadSpec {
+            targets,
+            ..WorkloadSpec::default()
+        },
+    );
     workload.metadata.namespace = Some(namespace.into());
     workload
 }
@@ -29,7 +40,10 @@ fn a_workload_is_placed_on_the_devices_it_names() {
     let placement = place(&workloads, &devices);
     let of = |namespace: &str, name: &str| {
         let device = ObjectKey::new(namespace, name);
-        placement.workloads_of(&device).map(|w| w.name.as_str()).collect::<Vec<_>>()
+        placement
+            .workloads_of(&device)
+            .map(|w| w.name.as_str())
+            .collect::<Vec<_>>()
     };
     assert_eq!(of("a", "dev1"), ["both", "one"]);
     assert_eq!(of("a", "dev2"), ["both"]);
@@ -37,7 +51,10 @@ fn a_workload_is_placed_on_the_devices_it_names() {
     assert_eq!(of("b", "dev2"), [""; 0]);
     let other = placement.targets_of(&ObjectKey::new("b", "other")).unwrap();
     assert_eq!(other.unknown, BTreeSet::from(["dev2".to_owned()]));
-    assert_eq!(placement.targets_of(&ObjectKey::new("a", "nowhere")), Some(&Targets::default()));
+    assert_eq!(
+        placement.targets_of(&ObjectKey::new("a", "nowhere")),
+        Some(&Targets::default())
+    );
     assert_eq!(placement.targets_of(&ObjectKey::new("a", "never-seen")), None);
     assert!(placement.contains(&ObjectKey::new("a", "one"), &ObjectKey::new("a", "dev1")));
     assert!(!placement.contains(&ObjectKey::new("a", "one"), &ObjectKey::new("a", "dev2")));

@@ -71,7 +71,11 @@ fn dependencies(context: &mut Context<'_>, containers: &[DesiredContainer]) {
     let field = "spec.template.containers";
     let mut waiting: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for container in containers.iter().filter(|container| !container.init) {
-        let on = container.behaviour.depends_on.iter().map(|d| d.container.as_str());
+        let on = container
+            .behaviour
+            .depends_on
+            .iter()
+            .map(|d| d.container.as_str());
         waiting.insert(container.name.as_str(), on.collect());
     }
     let known: BTreeSet<&str> = waiting.keys().copied().collect();
@@ -86,7 +90,11 @@ fn dependencies(context: &mut Context<'_>, containers: &[DesiredContainer]) {
         on.retain(|name| known.contains(name));
     }
     // Take away whoever waits for nobody, until nobody can be taken.
-    while let Some(free) = waiting.iter().find(|(_, on)| on.is_empty()).map(|(name, _)| *name) {
+    while let Some(free) = waiting
+        .iter()
+        .find(|(_, on)| on.is_empty())
+        .map(|(name, _)| *name)
+    {
         waiting.remove(free);
         for on in waiting.values_mut() {
             on.remove(free);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use longshore_crds::workload::{
-    Container, DependencyCondition, DeviceNode as DeclaredDevice, DnsConfig, ExtraHost, ImagePullPolicy, OnConfigChange,
-    Port as DeclaredPort, Protocol as DeclaredProtocol, RestartPolicy as DeclaredRestart, SeccompType,
-    SecurityContext as DeclaredSecurity, Template, Ulimit as DeclaredUlimit, Volume,
+    Container, DependencyCondition, DeviceNode as DeclaredDevice, DnsConfig, ExtraHost, ImagePullPolicy,
+    OnConfigChange, Port as DeclaredPort, Protocol as DeclaredProtocol, RestartPolicy as DeclaredRestart,
+    SeccompType, SecurityContext as DeclaredSecurity, Template, Ulimit as DeclaredUlimit, Volume,
 };
 use longshore_plan::desired::{DesiredContainer, DesiredNetwork};
 use longshore_plan::hash::spec_hash;
@@ -57,7 +57,10 @@ impl<'a> Shared<'a> {
             networks: networks.iter().map(|network| network.name.clone()).collect(),
             hostname: hostname.clone(),
             dns: dns_config.as_ref().and_then(|dns| self::dns(context, dns)),
-            sysctls: sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
+            sysctls: sysctls
+                .iter()
+                .map(|s| (s.name.clone(), s.value.clone()))
+                .collect(),
             host_network: *host_network == Some(true),
             host_pid: *host_pid == Some(true),
             host_ipc: *host_ipc == Some(true),
@@ -121,7 +124,14 @@ pub(super) fn render(
         }
     };
     let replace = on_config_change == spec::OnConfigChange::Replace;
-    let mounts = mounts::render(context, field, &shared.workload, declared, shared.volumes, replace);
+    let mounts = mounts::render(
+        context,
+        field,
+        &shared.workload,
+        declared,
+        shared.volumes,
+        replace,
+    );
     let env = env::render(context, field, declared);
     let spec = ContainerSpec {
         image: image.clone(),
@@ -132,7 +142,10 @@ pub(super) fn render(
         ports: self::ports(context, field, ports, shared.host_network),
         mounts: mounts.mounts,
         devices: devices.iter().map(device).collect(),
-        security: security_context.as_ref().map(|s| security(context, field, s)).unwrap_or_default(),
+        security: security_context
+            .as_ref()
+            .map(|s| security(context, field, s))
+            .unwrap_or_default(),
         stop_signal: stop_signal.clone(),
         tty: *tty == Some(true),
         stdin: *stdin == Some(true),
@@ -199,18 +212,38 @@ fn restart(policy: Option<DeclaredRestart>, retries: Option<u32>, init: bool) ->
 }
 
 /// Sorted. With the host's network every port is the host's.
-fn ports(context: &mut Context<'_>, field: &str, declared: &[DeclaredPort], host_network: bool) -> Vec<spec::Port> {
+fn ports(
+    context: &mut Context<'_>,
+    field: &str,
+    declared: &[DeclaredPort],
+    host_network: bool,
+) -> Vec<spec::Port> {
     let mut ports = Vec::new();
     for (index, port) in declared.iter().enumerate() {
         let field = format!("{field}.ports[{index}]");
-        let DeclaredPort { name: _, container_port, host_port, host_ip, protocol } = port;
+        let DeclaredPort {
+            name: _,
+            container_port,
+            host_port,
+            host_ip,
+            protocol,
+        } = port;
         if host_network && host_port.is_some_and(|host| host != *container_port) {
-            context.invalid(&format!("{field}.hostPort"), "must be the containerPort with hostNetwork");
+            context.invalid(
+                &format!("{field}.hostPort"),
+                "must be the containerPort with hostNetwork",
+            );
         }
         ports.push(spec::Port {
             container_port: *container_port,
-            host_port: if host_network { Some(*container_port) } else { *host_port },
-            host_ip: host_ip.as_ref().map(|ip| context.address(&format!("{field}.hostIP"), ip)),
+            host_port: if host_network {
+                Some(*container_port)
+            } else {
+                *host_port
+            },
+            host_ip: host_ip
+                .as_ref()
+                .map(|ip| context.address(&format!("{field}.hostIP"), ip)),
             protocol: match protocol {
                 DeclaredProtocol::Tcp => spec::Protocol::Tcp,
                 DeclaredProtocol::Udp => spec::Protocol::Udp,
@@ -223,7 +256,11 @@ fn ports(context: &mut Context<'_>, field: &str, declared: &[DeclaredPort], host
 }
 
 fn device(declared: &DeclaredDevice) -> spec::DeviceNode {
-    let DeclaredDevice { host_path, container_path, permissions } = declared;
+    let DeclaredDevice {
+        host_path,
+        container_path,
+        permissions,
+    } = declared;
     spec::DeviceNode {
         host_path: host_path.clone(),
         container_path: container_path.clone().unwrap_or_else(|| host_path.clone()),
@@ -299,7 +336,10 @@ fn dependencies(context: &mut Context<'_>, field: &str, declared: &Container) ->
     let mut dependencies = Vec::new();
     for (index, dependency) in declared.depends_on.iter().enumerate() {
         dependencies.push(Dependency {
-            container: context.label(&format!("{field}.dependsOn[{index}].container"), &dependency.container),
+            container: context.label(
+                &format!("{field}.dependsOn[{index}].container"),
+                &dependency.container,
+            ),
             condition: match dependency.condition {
                 None | Some(DependencyCondition::Started) => spec::DependencyCondition::Started,
                 Some(DependencyCondition::Healthy) => spec::DependencyCondition::Healthy,
@@ -312,7 +352,11 @@ fn dependencies(context: &mut Context<'_>, field: &str, declared: &Container) ->
 
 /// Absent when nothing is configured.
 fn dns(context: &mut Context<'_>, declared: &DnsConfig) -> Option<spec::Dns> {
-    let DnsConfig { nameservers, searches, options } = declared;
+    let DnsConfig {
+        nameservers,
+        searches,
+        options,
+    } = declared;
     let mut dns = spec::Dns {
         nameservers: Vec::new(),
         searches: searches.clone(),

@@ -73,20 +73,34 @@ pub fn references(workload: &Workload) -> BTreeSet<ContentObject> {
 }
 
 fn of_container(container: &Container) -> impl Iterator<Item = (ContentKind, &str)> {
-    let env = container.env.iter().filter_map(|var| of_source(var.value_from.as_ref()?));
+    let env = container
+        .env
+        .iter()
+        .filter_map(|var| of_source(var.value_from.as_ref()?));
     let env = env.map(|(kind, key)| (kind, key.name.as_str()));
     let env_from = container.env_from.iter().filter_map(of_env_from);
     env.chain(env_from.map(|(kind, name, _)| (kind, name)))
 }
 
 fn of_volume(volume: &Volume) -> Option<(ContentKind, &str)> {
-    let config_map = volume.config_map.as_ref().map(|c| (ContentKind::ConfigMap, c.name.as_str()));
-    config_map.or_else(|| volume.secret.as_ref().map(|s| (ContentKind::Secret, s.secret_name.as_str())))
+    let config_map = volume
+        .config_map
+        .as_ref()
+        .map(|c| (ContentKind::ConfigMap, c.name.as_str()));
+    config_map.or_else(|| {
+        volume
+            .secret
+            .as_ref()
+            .map(|s| (ContentKind::Secret, s.secret_name.as_str()))
+    })
 }
 
 /// The one reference of a variable; absent if there are none or two.
 pub(super) fn of_source(source: &EnvVarSource) -> Option<(ContentKind, &KeyRef)> {
-    let EnvVarSource { config_map_key_ref, secret_key_ref } = source;
+    let EnvVarSource {
+        config_map_key_ref,
+        secret_key_ref,
+    } = source;
     match (config_map_key_ref, secret_key_ref) {
         (Some(key), None) => Some((ContentKind::ConfigMap, key)),
         (None, Some(key)) => Some((ContentKind::Secret, key)),
@@ -96,7 +110,11 @@ pub(super) fn of_source(source: &EnvVarSource) -> Option<(ContentKind, &KeyRef)>
 
 /// The one reference of an `envFrom` (kind, name, optional); absent if there are none or two.
 pub(super) fn of_env_from(from: &EnvFrom) -> Option<(ContentKind, &str, bool)> {
-    let EnvFrom { prefix: _, config_map_ref, secret_ref } = from;
+    let EnvFrom {
+        prefix: _,
+        config_map_ref,
+        secret_ref,
+    } = from;
     let (kind, object) = match (config_map_ref, secret_ref) {
         (Some(object), None) => (ContentKind::ConfigMap, object),
         (None, Some(object)) => (ContentKind::Secret, object),

@@ -35,7 +35,8 @@ impl<'a> Context<'a> {
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
-        let first = |(digest, sources): (_, BTreeSet<ContentSource>)| Some((digest, sources.into_iter().next()?));
+        let first =
+            |(digest, sources): (_, BTreeSet<ContentSource>)| Some((digest, sources.into_iter().next()?));
         Ok(self.content.into_iter().filter_map(first).collect())
     }
 
@@ -88,7 +89,14 @@ impl<'a> Context<'a> {
     }
 
     /// One key. Absent if it is optional and missing, or a problem.
-    pub(super) fn key(&mut self, field: &str, kind: ContentKind, name: &str, key: &str, optional: bool) -> Option<ContentRef> {
+    pub(super) fn key(
+        &mut self,
+        field: &str,
+        kind: ContentKind,
+        name: &str,
+        key: &str,
+        optional: bool,
+    ) -> Option<ContentRef> {
         let object = self.object(kind, name);
         let digests = self.lookup.digests(&object);
         if let Some(digest) = digests.and_then(|digests| digests.get(key)) {
@@ -102,7 +110,13 @@ impl<'a> Context<'a> {
     }
 
     /// Every key, sorted. Empty if the object is optional and missing, or a problem.
-    pub(super) fn keys(&mut self, field: &str, kind: ContentKind, name: &str, optional: bool) -> Vec<(String, ContentRef)> {
+    pub(super) fn keys(
+        &mut self,
+        field: &str,
+        kind: ContentKind,
+        name: &str,
+        optional: bool,
+    ) -> Vec<(String, ContentRef)> {
         let object = self.object(kind, name);
         let Some(digests) = self.lookup.digests(&object) else {
             if !optional {

@@ -48,7 +48,11 @@ fn value(
     var: &Declared,
     before: &BTreeMap<String, EnvSource>,
 ) -> Option<EnvSource> {
-    let Declared { name: _, value, value_from } = var;
+    let Declared {
+        name: _,
+        value,
+        value_from,
+    } = var;
     match (value, value_from) {
         (Some(value), None) => {
             let value = expand(context, &format!("{field}.value"), value, before);
@@ -72,8 +76,16 @@ fn value(
 }
 
 /// Arguments see the whole environment.
-pub(super) fn expand_all(context: &mut Context<'_>, field: &str, texts: &[String], vars: &[EnvVar]) -> Vec<String> {
-    let known = vars.iter().map(|var| (var.name.clone(), var.source.clone())).collect();
+pub(super) fn expand_all(
+    context: &mut Context<'_>,
+    field: &str,
+    texts: &[String],
+    vars: &[EnvVar],
+) -> Vec<String> {
+    let known = vars
+        .iter()
+        .map(|var| (var.name.clone(), var.source.clone()))
+        .collect();
     let mut expanded = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         expanded.push(expand(context, &format!("{field}[{index}]"), text, &known));

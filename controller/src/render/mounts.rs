@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use longshore_crds::workload::{
-    ConfigMapVolume, Container, ContentItem, HostPathType, MountPropagation, NamedVolume, SecretVolume, TmpfsVolume,
-    Volume, VolumeMount,
+    ConfigMapVolume, Container, ContentItem, HostPathType, MountPropagation, NamedVolume, SecretVolume,
+    TmpfsVolume, Volume, VolumeMount,
 };
 use longshore_plan::names::DnsLabel;
 use longshore_plan::spec::{ContentFile, Mount, MountSource, Propagation};
@@ -38,8 +38,17 @@ pub(super) fn render(
     let mut rendered = Mounts::default();
     for (index, mount) in container.volume_mounts.iter().enumerate() {
         let field = format!("{field}.volumeMounts[{index}]");
-        let VolumeMount { name, mount_path, read_only, mount_propagation } = mount;
-        let Some((place, volume)) = volumes.iter().enumerate().find(|(_, volume)| volume.name == *name) else {
+        let VolumeMount {
+            name,
+            mount_path,
+            read_only,
+            mount_propagation,
+        } = mount;
+        let Some((place, volume)) = volumes
+            .iter()
+            .enumerate()
+            .find(|(_, volume)| volume.name == *name)
+        else {
             context.problem(RenderProblem::Unknown {
                 field: format!("{field}.name"),
                 what: "volume",
@@ -53,10 +62,15 @@ pub(super) fn render(
             Some(MountPropagation::Bidirectional) => Some(Propagation::Rshared),
         };
         if propagation.is_some() && volume.host_path.is_none() {
-            context.invalid(&format!("{field}.mountPropagation"), "is for hostPath volumes only");
+            context.invalid(
+                &format!("{field}.mountPropagation"),
+                "is for hostPath volumes only",
+            );
         }
         let volume_field = format!("spec.template.volumes[{place}]");
-        let Some(mut source) = source(context, &volume_field, workload, volume) else { continue };
+        let Some(mut source) = source(context, &volume_field, workload, volume) else {
+            continue;
+        };
         let is_content = matches!(source, MountSource::Content { .. });
         if let MountSource::Content { name, files } = &mut source
             && !replace
@@ -76,7 +90,14 @@ pub(super) fn render(
 
 /// How many sources a volume has; one is right.
 pub(super) fn sources(volume: &Volume) -> usize {
-    let Volume { name: _, host_path, named_volume, config_map, secret, tmpfs } = volume;
+    let Volume {
+        name: _,
+        host_path,
+        named_volume,
+        config_map,
+        secret,
+        tmpfs,
+    } = volume;
     let present = [
         host_path.is_some(),
         named_volume.is_some(),
@@ -94,7 +115,12 @@ pub(super) fn engine_name(workload: &DnsLabel, volume: &Volume, named: &NamedVol
 }
 
 /// Absent for a volume without a source, which is a problem already.
-fn source(context: &mut Context<'_>, field: &str, workload: &DnsLabel, volume: &Volume) -> Option<MountSource> {
+fn source(
+    context: &mut Context<'_>,
+    field: &str,
+    workload: &DnsLabel,
+    volume: &Volume,
+) -> Option<MountSource> {
     let name = volume.name.clone();
     if let Some(host) = &volume.host_path {
         Some(MountSource::HostPath {
@@ -105,13 +131,47 @@ fn source(context: &mut Context<'_>, field: &str, workload: &DnsLabel, volume: &
             },
         })
     } else if let Some(named) = &volume.named_volume {
-        Some(MountSource::Volume { name: engine_name(workload, volume, named) })
-    } else if let Some(ConfigMapVolume { name: object, items, default_mode, optional }) = &volume.config_map {
-        let files = Files { field: format!("{field}.configMap"), kind: ContentKind::ConfigMap, object, items, default_mode, optional };
-        Some(MountSource::Content { name, files: files.render(context) })
-    } else if let Some(SecretVolume { secret_name: object, items, default_mode, optional }) = &volume.secret {
-        let files = Files { field: format!("{field}.secret"), kind: ContentKind::Secret, object, items, default_mode, optional };
-        Some(MountSource::Content { name, files: files.render(context) })
+        Some(MountSource::Volume {
+            name: engine_name(workload, volume, named),
+        })
+    } else if let Some(ConfigMapVolume {
+        name: object,
+        items,
+        default_mode,
+        optional,
+    }) = &volume.config_map
+    {
+        let files = Files {
+            field: format!("{field}.configMap"),
+            kind: ContentKind::ConfigMap,
+            object,
+            items,
+            default_mode,
+            optional,
+        };
+        Some(MountSource::Content {
+            name,
+            files: files.render(context),
+        })
+    } else if let Some(SecretVolume {
+        secret_name: object,
+        items,
+        default_mode,
+        optional,
+    }) = &volume.secret
+    {
+        let files = Files {
+            field: format!("{field}.secret"),
+            kind: ContentKind::Secret,
+            object,
+            items,
+            default_mode,
+            optional,
+        };
+        Some(MountSource::Content {
+            name,
+            files: files.render(context),
+        })
     } else {
         let TmpfsVolume { size_limit } = volume.tmpfs.as_ref()?;
         let size_bytes = context.bytes(&format!("{field}.tmpfs.sizeLimit"), size_limit.as_ref());
@@ -137,7 +197,11 @@ impl Files<'_> {
         if self.items.is_empty() {
             for (key, content) in context.keys(&self.field, self.kind, self.object, optional) {
                 let mode = self.mode(None);
-                files.push(ContentFile { path: key, content, mode });
+                files.push(ContentFile {
+                    path: key,
+                    content,
+                    mode,
+                });
             }
         }
         for (index, ContentItem { key, path, mode }) in self.items.iter().enumerate() {
@@ -145,7 +209,9 @@ impl Files<'_> {
             if path.starts_with('/') || path.is_empty() || path.split('/').any(|part| part == "..") {
                 context.invalid(&format!("{field}.path"), "must be a relative path without '..'");
             }
-            let Some(content) = context.key(&field, self.kind, self.object, key, optional) else { continue };
+            let Some(content) = context.key(&field, self.kind, self.object, key, optional) else {
+                continue;
+            };
             files.push(ContentFile {
                 path: path.clone(),
                 content,

@@ -25,14 +25,24 @@ pub(super) fn render(
         failure_threshold,
     } = probe?;
     let action = match (exec, http_get, tcp_socket) {
-        (Some(ExecAction { command }), None, None) => ProbeAction::Exec { command: command.clone() },
+        (Some(ExecAction { command }), None, None) => ProbeAction::Exec {
+            command: command.clone(),
+        },
         (None, Some(get), None) => {
-            let HttpGetAction { port, path, host, http_headers } = get;
+            let HttpGetAction {
+                port,
+                path,
+                host,
+                http_headers,
+            } = get;
             ProbeAction::HttpGet {
                 port: number(context, &format!("{field}.httpGet.port"), port, ports)?,
                 path: path.clone().unwrap_or_else(|| "/".to_owned()),
                 host: host.clone(),
-                headers: http_headers.iter().map(|h| (h.name.clone(), h.value.clone())).collect(),
+                headers: http_headers
+                    .iter()
+                    .map(|h| (h.name.clone(), h.value.clone()))
+                    .collect(),
             }
         }
         (None, None, Some(TcpSocketAction { port, host })) => ProbeAction::TcpSocket {

@@ -10,7 +10,12 @@ use super::context::Context;
 /// As in Kubernetes, a CPU limit without a request is the request too, 1000m are 1024 shares, and a
 /// request above its limit is refused. A memory reservation is made only where one is asked for.
 pub(super) fn render(context: &mut Context<'_>, field: &str, resources: Option<&Declared>) -> Resources {
-    let Some(Declared { limits, requests, cpuset }) = resources else {
+    let Some(Declared {
+        limits,
+        requests,
+        cpuset,
+    }) = resources
+    else {
         return Resources::default();
     };
     let ResourceLimits { cpu, memory, pids } = limits.clone().unwrap_or_default();

@@ -78,6 +78,10 @@ fn rendered(manifest: &Value) -> DesiredWorkload {
 }
 
 /// A workload of one template.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "so that a test can write `json!` where it is called"
+)]
 fn of_template(template: Value) -> Value {
     json!({
         "apiVersion": "longshore.dev/v1alpha1",
@@ -88,6 +92,10 @@ fn of_template(template: Value) -> Value {
 }
 
 /// A workload of one container, `c`, with these further fields.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "so that a test can write `json!` where it is called"
+)]
 fn of_container(fields: Value) -> Value {
     let mut container = json!({"name": "c", "image": "i"});
     for (name, value) in fields.as_object().unwrap() {
@@ -113,7 +121,10 @@ fn golden(name: &str, workload: &DesiredWorkload) {
         std::fs::write(&path, &found).unwrap();
     }
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == wanted, "{path} differs; BLESS=1 writes it. Now it is:\n{found}");
+    assert!(
+        found == wanted,
+        "{path} differs; BLESS=1 writes it. Now it is:\n{found}"
+    );
 }
 
 #[test]
@@ -147,7 +158,8 @@ fn what_a_user_leaves_out_and_what_it_means_are_one_hash() {
         "resources": {"limits": {"memory": "0", "cpu": 0, "pids": 0}},
     }));
     let mut spelled_out = spelled_out;
-    spelled_out["spec"]["rollout"] = json!({"minReadySeconds": 10, "progressDeadlineSeconds": 600, "onFailure": "Rollback"});
+    spelled_out["spec"]["rollout"] =
+        json!({"minReadySeconds": 10, "progressDeadlineSeconds": 600, "onFailure": "Rollback"});
     spelled_out["spec"]["drift"] = json!("Enforce");
     spelled_out["spec"]["priority"] = json!(0);
     spelled_out["spec"]["suspend"] = json!(false);
@@ -160,25 +172,49 @@ fn what_a_user_leaves_out_and_what_it_means_are_one_hash() {
 fn a_network_is_made_when_two_containers_meet_or_one_is_asked_for() {
     let names = |template: Value| {
         let workload = rendered(&of_template(template));
-        let of_containers: BTreeSet<_> = workload.containers.iter().map(|c| c.config.networks.clone()).collect();
+        let of_containers: BTreeSet<_> = workload
+            .containers
+            .iter()
+            .map(|c| c.config.networks.clone())
+            .collect();
         let networks: Vec<_> = workload.networks.iter().map(|n| n.name.clone()).collect();
-        assert_eq!(of_containers, BTreeSet::from([networks.clone()]), "every container is on all of them");
+        assert_eq!(
+            of_containers,
+            BTreeSet::from([networks.clone()]),
+            "every container is on all of them"
+        );
         networks
     };
-    let (one, two) = (json!([{"name": "a", "image": "i"}]), json!([{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]));
+    let (one, two) = (
+        json!([{"name": "a", "image": "i"}]),
+        json!([{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]),
+    );
     assert_eq!(names(json!({"containers": one})), [""; 0]);
     assert_eq!(names(json!({"containers": two})), ["w.default"]);
     assert_eq!(names(json!({"containers": two, "hostNetwork": true})), [""; 0]);
-    assert_eq!(names(json!({"containers": one, "networks": [{"name": "b"}, {"name": "a"}]})), ["w.a", "w.b"]);
-    assert_eq!(names(json!({"containers": two, "networks": [{"name": "a"}]})), ["w.a"]);
-    assert_eq!(names(json!({"containers": one, "initContainers": [{"name": "b", "image": "i"}]})), [""; 0]);
+    assert_eq!(
+        names(json!({"containers": one, "networks": [{"name": "b"}, {"name": "a"}]})),
+        ["w.a", "w.b"]
+    );
+    assert_eq!(
+        names(json!({"containers": two, "networks": [{"name": "a"}]})),
+        ["w.a"]
+    );
+    assert_eq!(
+        names(json!({"containers": one, "initContainers": [{"name": "b", "image": "i"}]})),
+        [""; 0]
+    );
 }
 
 #[test]
 fn cpu_and_memory_become_the_numbers_kubernetes_makes_of_them() {
     let table = [
         (json!({"limits": {"cpu": "500m"}}), Some(500), Some(512)),
-        (json!({"limits": {"cpu": 2}, "requests": {"cpu": "250m"}}), Some(2000), Some(256)),
+        (
+            json!({"limits": {"cpu": 2}, "requests": {"cpu": "250m"}}),
+            Some(2000),
+            Some(256),
+        ),
         (json!({"requests": {"cpu": "1m"}}), None, Some(2)),
         (json!({"requests": {"cpu": 0}}), None, Some(2)),
         (json!({"requests": {"cpu": 1000}}), None, Some(262_144)),
@@ -187,10 +223,19 @@ fn cpu_and_memory_become_the_numbers_kubernetes_makes_of_them() {
     ];
     for (resources, limit, shares) in table {
         let found = container(json!({"resources": resources})).config.resources;
-        assert_eq!((found.cpu_limit_millis, found.cpu_shares), (limit, shares), "{resources}");
+        assert_eq!(
+            (found.cpu_limit_millis, found.cpu_shares),
+            (limit, shares),
+            "{resources}"
+        );
     }
-    let memory = container(json!({"resources": {"limits": {"memory": "64Mi"}}})).config.resources;
-    assert_eq!((memory.memory_limit_bytes, memory.memory_reservation_bytes), (Some(64 << 20), None));
+    let memory = container(json!({"resources": {"limits": {"memory": "64Mi"}}}))
+        .config
+        .resources;
+    assert_eq!(
+        (memory.memory_limit_bytes, memory.memory_reservation_bytes),
+        (Some(64 << 20), None)
+    );
 }
 
 #[test]
@@ -199,16 +244,30 @@ fn an_init_container_comes_first_and_is_not_started_for_ever() {
         "containers": [{"name": "a", "image": "i"}],
         "initContainers": [{"name": "z", "image": "i"}, {"name": "y", "image": "i", "restartPolicy": "Never"}],
     })));
-    let order: Vec<_> = workload.containers.iter().map(|c| (c.name.as_str(), c.init, c.config.restart_policy)).collect();
+    let order: Vec<_> = workload
+        .containers
+        .iter()
+        .map(|c| (c.name.as_str(), c.init, c.config.restart_policy))
+        .collect();
     let forever = RestartPolicy::OnFailure { max_retries: 0 };
-    assert_eq!(order, [("z", true, forever), ("y", true, RestartPolicy::Never), ("a", false, RestartPolicy::Always)]);
+    assert_eq!(
+        order,
+        [
+            ("z", true, forever),
+            ("y", true, RestartPolicy::Never),
+            ("a", false, RestartPolicy::Always)
+        ]
+    );
 }
 
 #[test]
 fn with_the_hosts_network_every_port_is_the_hosts() {
     let mut manifest = of_container(json!({"ports": [{"containerPort": 80}]}));
     manifest["spec"]["template"]["hostNetwork"] = json!(true);
-    assert_eq!(rendered(&manifest).containers[0].spec.ports[0].host_port, Some(80));
+    assert_eq!(
+        rendered(&manifest).containers[0].spec.ports[0].host_port,
+        Some(80)
+    );
 }
 
 #[test]
@@ -244,16 +303,19 @@ fn every_problem_is_named_with_its_field() {
         format!("spec.template.containers[0].name: invalid name \"A\": {name}"),
         format!("spec.template.containers[0].resources.limits.memory: invalid quantity \"64Mx\": {quantity}"),
         "spec.template.containers[1].volumeMounts[0].name: there is no volume \"gone\"".to_owned(),
-        "spec.template.containers[1].volumeMounts[1].mountPropagation: is for hostPath volumes only".to_owned(),
+        "spec.template.containers[1].volumeMounts[1].mountPropagation: is for hostPath volumes only"
+            .to_owned(),
         "spec.template.containers[1].envFrom[0]: needs exactly one of configMapRef and secretRef".to_owned(),
         "spec.template.containers[1].env[0]: needs exactly one of value and valueFrom".to_owned(),
         "spec.template.containers[1].env[1]: needs exactly one of value and valueFrom".to_owned(),
-        "spec.template.containers[1].env[2].valueFrom: needs exactly one of configMapKeyRef and secretKeyRef".to_owned(),
+        "spec.template.containers[1].env[2].valueFrom: needs exactly one of configMapKeyRef and secretKeyRef"
+            .to_owned(),
         "spec.template.containers[1].ports[0].hostIP: \"nowhere\" is no IP address".to_owned(),
         format!("spec.template.containers[1].shmSize: invalid quantity \"1Q\": {quantity}"),
         "spec.template.containers[1].resources.requests.cpu: must not be more than the limit".to_owned(),
         "spec.template.containers[1].resources.requests.memory: must not be more than the limit".to_owned(),
-        "spec.template.containers[1].livenessProbe: needs exactly one of exec, httpGet and tcpSocket".to_owned(),
+        "spec.template.containers[1].livenessProbe: needs exactly one of exec, httpGet and tcpSocket"
+            .to_owned(),
         "spec.template.containers[1].readinessProbe.httpGet.port: there is no port named \"http\"".to_owned(),
         "spec.template.containers: engine name w.b is taken by another one of this workload".to_owned(),
         "spec.template.volumes: engine name w.u is taken by another one of this workload".to_owned(),
@@ -266,5 +328,8 @@ fn every_problem_is_named_with_its_field() {
 
 #[test]
 fn a_workload_without_containers_is_refused() {
-    assert_eq!(problems(&of_template(json!({}))), ["spec.template.containers: needs at least one container"]);
+    assert_eq!(
+        problems(&of_template(json!({}))),
+        ["spec.template.containers: needs at least one container"]
+    );
 }

@@ -21,7 +21,7 @@ pub(crate) const LEASE: &str = "longshore-controller";
 /// Where the epoch is written.
 pub(crate) const EPOCH: &str = "longshore.dev/epoch";
 /// How long it lasts without a renewal.
-pub(crate) const DURATION: Duration = Duration::from_secs(60);
+pub(crate) const DURATION: Duration = Duration::from_mins(1);
 /// How often it is renewed: the only write of an idle site.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// How often another holder's Lease is looked at.
@@ -120,7 +120,11 @@ impl LeaseKeeper {
             let Some(lease) = stored else {
                 return Err(lost("nobody".to_owned()));
             };
-            let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.clone()).unwrap_or_default();
+            let holder = lease
+                .spec
+                .as_ref()
+                .and_then(|s| s.holder_identity.clone())
+                .unwrap_or_default();
             if holder != self.identity {
                 return Err(lost(holder));
             }
@@ -220,8 +224,14 @@ fn stored_epoch(lease: &Lease) -> u64 {
 /// Who else holds it, and for how long.
 fn other_holder(lease: &Lease, identity: &str) -> Option<(String, Duration)> {
     let spec = lease.spec.as_ref()?;
-    let holder = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty() && *holder != identity)?;
-    let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(DURATION.as_secs());
+    let holder = spec
+        .holder_identity
+        .as_deref()
+        .filter(|holder| !holder.is_empty() && *holder != identity)?;
+    let seconds = spec
+        .lease_duration_seconds
+        .and_then(|s| u64::try_from(s).ok())
+        .unwrap_or(DURATION.as_secs());
     Some((holder.to_owned(), Duration::from_secs(seconds)))
 }
 

@@ -43,7 +43,9 @@ pub(crate) fn device_status(facts: &DeviceFacts<'_>, stored: &DeviceStatus, now:
         Presence::Connected => present(facts),
     };
     let report = facts.state.confirmed_report();
-    let runtime = report.and_then(|r| runtime(&r.observed.runtime)).or_else(|| stored.runtime.clone());
+    let runtime = report
+        .and_then(|r| runtime(&r.observed.runtime))
+        .or_else(|| stored.runtime.clone());
     let workloads = workloads(facts, stored);
     let ready = workloads.iter().filter(|w| w.state == reason::READY).count();
     DeviceStatus {
@@ -65,7 +67,13 @@ pub(crate) fn device_status(facts: &DeviceFacts<'_>, stored: &DeviceStatus, now:
         workloads,
         drift: report.map_or_else(|| stored.drift.clone(), |r| drift(r)),
         orphans: match report {
-            Some(_) => facts.decision.orphans.iter().take(DeviceStatus::MAX_ORPHANS).cloned().collect(),
+            Some(_) => facts
+                .decision
+                .orphans
+                .iter()
+                .take(DeviceStatus::MAX_ORPHANS)
+                .cloned()
+                .collect(),
             None => stored.orphans.clone(),
         },
         conditions: conditions::merge(&stored.conditions, &observations, generation, now),
@@ -83,7 +91,9 @@ fn workloads(facts: &DeviceFacts<'_>, stored: &DeviceStatus) -> Vec<DeviceWorklo
             let state = &concern.state;
             let (revision, ready) = match (&state.verdict, known(name)) {
                 // What was last seen there, not that nothing is.
-                (Verdict::Offline(_) | Verdict::Unconfirmed { .. }, Some(known)) => (known.revision.clone(), known.ready),
+                (Verdict::Offline(_) | Verdict::Unconfirmed { .. }, Some(known)) => {
+                    (known.revision.clone(), known.ready)
+                }
                 _ => (state.revision.clone(), state.ready),
             };
             DeviceWorkload {
@@ -179,15 +189,20 @@ fn present(facts: &DeviceFacts<'_>) -> Vec<Observation> {
             unknown(ConditionType::Drifted),
         ];
     };
-    vec![connected, runtime_ready(report), synced(facts, report), drifted(report)]
+    vec![
+        connected,
+        runtime_ready(report),
+        synced(facts, report),
+        drifted(report),
+    ]
 }
 
 fn runtime_ready(report: &Report) -> Observation {
     let kind = ConditionType::RuntimeReady;
     match &report.observed.runtime {
-        RuntimeState::Ready { kind: name, version, .. } => {
-            Observation::new(kind, true, reason::RUNTIME_READY, format!("{name} {version}"))
-        }
+        RuntimeState::Ready {
+            kind: name, version, ..
+        } => Observation::new(kind, true, reason::RUNTIME_READY, format!("{name} {version}")),
         RuntimeState::Unavailable { message } => {
             Observation::new(kind, false, reason::RUNTIME_UNAVAILABLE, message.clone())
         }
@@ -217,20 +232,40 @@ fn synced(facts: &DeviceFacts<'_>, report: &Report) -> Observation {
         };
         return no(reason::APPLYING, message);
     }
-    let troubled = facts.decision.workloads.iter().find_map(|(name, concern)| match &concern.state.verdict {
-        Verdict::Stalled(t) | Verdict::Retrying(t) | Verdict::OnHold(t) => Some(format!("{name}: {}", t.message)),
-        _ => None,
-    });
+    let troubled = facts
+        .decision
+        .workloads
+        .iter()
+        .find_map(|(name, concern)| match &concern.state.verdict {
+            Verdict::Stalled(t) | Verdict::Retrying(t) | Verdict::OnHold(t) => {
+                Some(format!("{name}: {}", t.message))
+            }
+            _ => None,
+        });
     if let Some(message) = troubled {
         return no(reason::HELD, message);
     }
-    let held = facts.decision.plan.iter().flat_map(|plan| &plan.held).find_map(|held| match &held.cause {
-        HeldCause::DriftObserved { fields } => Some(format!("{}: differs in {}, which is only observed", held.key, fields.join(", "))),
-        _ => None,
-    });
+    let held = facts
+        .decision
+        .plan
+        .iter()
+        .flat_map(|plan| &plan.held)
+        .find_map(|held| match &held.cause {
+            HeldCause::DriftObserved { fields } => Some(format!(
+                "{}: differs in {}, which is only observed",
+                held.key,
+                fields.join(", ")
+            )),
+            _ => None,
+        });
     match held {
         Some(message) => no(reason::HELD, message),
-        None => Observation::new(ConditionType::Synced, true, reason::SYNCED, "it has what it should have"),
+        None => Observation::new(
+            ConditionType::Synced,
+            true,
+            reason::SYNCED,
+            "it has what it should have",
+        ),
     }
 }
 

@@ -26,7 +26,11 @@ fn what_is_missing_is_named_and_heals() {
         ]
     );
     let all_missing = try_render(&manifest, &objects()).unwrap_err();
-    assert!(all_missing.iter().all(|problem| problem.reason() == "ContentMissing"));
+    assert!(
+        all_missing
+            .iter()
+            .all(|problem| problem.reason() == "ContentMissing")
+    );
     let healed = objects()
         .config_map("m", &[("a", "1")])
         .secret("full", &[("b", "2")])
@@ -41,10 +45,20 @@ fn every_digest_of_the_desired_set_has_its_source_and_no_other_has() {
     let found = try_render(&manifest(FULL), &objects()).unwrap();
     let mut used = BTreeSet::new();
     collect(&serde_json::to_value(&found.workload).unwrap(), &mut used);
-    assert_eq!(found.content.keys().map(|digest| digest.0.clone()).collect::<BTreeSet<_>>(), used);
+    assert_eq!(
+        found
+            .content
+            .keys()
+            .map(|digest| digest.0.clone())
+            .collect::<BTreeSet<_>>(),
+        used
+    );
     for (digest, source) in &found.content {
         let known = objects();
-        assert_eq!(known.digests(&source.object).unwrap().get(&source.key), Some(digest));
+        assert_eq!(
+            known.digests(&source.object).unwrap().get(&source.key),
+            Some(digest)
+        );
     }
     assert!(used.len() >= 7);
 }
@@ -93,26 +107,55 @@ fn a_change_of_files_replaces_only_where_it_was_asked_for() {
         let manifest = with_file(on_config_change);
         let before = try_render(&manifest, &files("1")).unwrap().workload;
         let after = try_render(&manifest, &files("2")).unwrap().workload;
-        assert_eq!(before.containers[0].hash != after.containers[0].hash, replaces, "{on_config_change}");
-        assert_eq!(before.containers[0].config != after.containers[0].config, !replaces, "{on_config_change}");
+        assert_eq!(
+            before.containers[0].hash != after.containers[0].hash,
+            replaces,
+            "{on_config_change}"
+        );
+        assert_eq!(
+            before.containers[0].config != after.containers[0].config,
+            !replaces,
+            "{on_config_change}"
+        );
         assert_ne!(before.revision, after.revision);
 
         let container = &after.containers[0];
         let mount = &container.spec.mounts[0];
         assert!(mount.read_only, "files are never the container's to write");
-        let MountSource::Content { name, files } = &mount.source else { unreachable!("{mount:?}") };
-        let files = if replaces { files } else { &container.config.content[name] };
-        let shown: Vec<_> = files.iter().map(|f| (f.path.as_str(), f.content.digest.0.as_str(), f.mode)).collect();
-        assert_eq!(shown, [("a", "ConfigMap/same", Some(0o600)), ("b", "ConfigMap/2", Some(0o600))]);
+        let MountSource::Content { name, files } = &mount.source else {
+            unreachable!("{mount:?}")
+        };
+        let files = if replaces {
+            files
+        } else {
+            &container.config.content[name]
+        };
+        let shown: Vec<_> = files
+            .iter()
+            .map(|f| (f.path.as_str(), f.content.digest.0.as_str(), f.mode))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("a", "ConfigMap/same", Some(0o600)),
+                ("b", "ConfigMap/2", Some(0o600))
+            ]
+        );
     }
 }
 
 #[test]
 fn a_change_of_a_variable_always_replaces() {
-    let manifest = of_container(json!({"onConfigChange": "Update", "envFrom": [{"configMapRef": {"name": "f"}}]}));
+    let manifest =
+        of_container(json!({"onConfigChange": "Update", "envFrom": [{"configMapRef": {"name": "f"}}]}));
     let hash = |value| {
         let objects = objects().config_map("f", &[("A", value)]);
-        try_render(&manifest, &objects).unwrap().workload.containers.remove(0).hash
+        try_render(&manifest, &objects)
+            .unwrap()
+            .workload
+            .containers
+            .remove(0)
+            .hash
     };
     assert_ne!(hash("1"), hash("2"));
     assert_eq!(hash("1"), hash("1"));
@@ -130,9 +173,13 @@ fn what_is_optional_may_be_missing_in_part_or_whole() {
             "volumes": [{"name": "f", "configMap": {"name": "full", "optional": true, "items": items}}],
         }))
     };
-    let some = rendered(&manifest(json!([{"key": "level", "path": "x"}, {"key": "no", "path": "y"}])));
+    let some = rendered(&manifest(
+        json!([{"key": "level", "path": "x"}, {"key": "no", "path": "y"}]),
+    ));
     assert_eq!(some.containers[0].config.content["f"].len(), 1);
-    let none = try_render(&manifest(json!([])), &Objects::default()).unwrap().workload;
+    let none = try_render(&manifest(json!([])), &Objects::default())
+        .unwrap()
+        .workload;
     assert_eq!(none.containers[0].config.content["f"].len(), 0);
     assert_eq!(none.containers[0].spec.mounts.len(), 1);
 }
@@ -141,6 +188,8 @@ fn what_is_optional_may_be_missing_in_part_or_whole() {
 fn the_default_mode_of_a_file_is_absent() {
     let mut manifest = with_file("Update");
     manifest["spec"]["template"]["volumes"][0]["configMap"]["defaultMode"] = json!(0o644);
-    let found = try_render(&manifest, &objects().config_map("f", &[("a", "1")])).unwrap().workload;
+    let found = try_render(&manifest, &objects().config_map("f", &[("a", "1")]))
+        .unwrap()
+        .workload;
     assert_eq!(found.containers[0].config.content["f"][0].mode, None);
 }

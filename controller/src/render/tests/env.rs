@@ -5,11 +5,18 @@ fn env_of(fields: Value) -> Vec<(String, String)> {
         EnvSource::Value(value) => value,
         EnvSource::Content(content) => format!("<{} {}>", content.digest.0, content.secret),
     };
-    container(fields).spec.env.into_iter().map(|var| (var.name, shown(var.source))).collect()
+    container(fields)
+        .spec
+        .env
+        .into_iter()
+        .map(|var| (var.name, shown(var.source)))
+        .collect()
 }
 
 fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-    list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    list.iter()
+        .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+        .collect()
 }
 
 #[test]
@@ -60,16 +67,25 @@ fn arguments_see_every_variable() {
 
 #[test]
 fn of_one_name_the_later_counts_and_env_comes_after_env_from() {
-    let objects = objects().config_map("a", &[("K", "from-a"), ("ONLY", "a")]).secret("b", &[("K", "from-b")]);
+    let objects = objects()
+        .config_map("a", &[("K", "from-a"), ("ONLY", "a")])
+        .secret("b", &[("K", "from-b")]);
     let manifest = of_container(json!({
         "env": [{"name": "ONLY", "value": "literal"}, {"name": "P_K", "value": "p"}],
         "envFrom": [{"configMapRef": {"name": "a"}}, {"secretRef": {"name": "b"}}, {"prefix": "P_", "secretRef": {"name": "b"}}],
     }));
     let workload = try_render(&manifest, &objects).unwrap().workload;
-    let env: Vec<_> = workload.containers[0].spec.env.iter().map(|var| (var.name.as_str(), &var.source)).collect();
+    let env: Vec<_> = workload.containers[0]
+        .spec
+        .env
+        .iter()
+        .map(|var| (var.name.as_str(), &var.source))
+        .collect();
     assert_eq!(env.len(), 3);
     assert_eq!(env[0].0, "K");
-    assert!(matches!(env[0].1, EnvSource::Content(content) if content.digest.0 == "Secret/from-b" && content.secret));
+    assert!(
+        matches!(env[0].1, EnvSource::Content(content) if content.digest.0 == "Secret/from-b" && content.secret)
+    );
     assert_eq!(env[1], ("ONLY", &EnvSource::Value("literal".into())));
     assert_eq!(env[2], ("P_K", &EnvSource::Value("p".into())));
 }
@@ -99,7 +115,8 @@ fn a_value_of_a_secret_or_config_map_is_never_put_into_text() {
 
 #[test]
 fn an_optional_variable_that_is_missing_is_left_out() {
-    let missing = |kind: &str, key: &str, name: &str| json!({kind: {"name": name, "key": key, "optional": true}});
+    let missing =
+        |kind: &str, key: &str, name: &str| json!({kind: {"name": name, "key": key, "optional": true}});
     let env = env_of(json!({"env": [
         {"name": "A", "valueFrom": missing("configMapKeyRef", "no", "full")},
         {"name": "B", "valueFrom": missing("secretKeyRef", "no", "nowhere")},

@@ -24,15 +24,42 @@ fn long() -> Value {
         let list = manifest.pointer_mut(pointer).unwrap().as_array_mut().unwrap();
         list.extend(items.as_array().unwrap().iter().cloned());
     };
-    add("/spec/template/networks", json!([{"name": "back"}, {"name": "mid"}]));
-    add("/spec/template/sysctls", json!([{"name": "kernel.sem", "value": "1"}]));
-    add("/spec/template/containers/0/ports", json!([{"containerPort": 9, "protocol": "UDP"}, {"containerPort": 9}]));
-    add("/spec/template/containers/0/ulimits", json!([{"name": "core", "soft": 0}, {"name": "nproc", "soft": 9}]));
-    add("/spec/template/containers/0/extraHosts", json!([{"hostname": "a", "ip": "::1"}]));
-    add("/spec/template/containers/0/securityContext/capabilities/add", json!(["SYS_TIME", "CHOWN", "NET_ADMIN"]));
-    add("/spec/template/containers/0/securityContext/capabilities/drop", json!(["ALL"]));
-    add("/spec/template/containers/0/securityContext/supplementalGroups", json!([7, 6]));
-    add("/spec/template/volumes/3/configMap/items", json!([{"key": "level", "path": "a"}, {"key": "level", "path": "z"}]));
+    add(
+        "/spec/template/networks",
+        json!([{"name": "back"}, {"name": "mid"}]),
+    );
+    add(
+        "/spec/template/sysctls",
+        json!([{"name": "kernel.sem", "value": "1"}]),
+    );
+    add(
+        "/spec/template/containers/0/ports",
+        json!([{"containerPort": 9, "protocol": "UDP"}, {"containerPort": 9}]),
+    );
+    add(
+        "/spec/template/containers/0/ulimits",
+        json!([{"name": "core", "soft": 0}, {"name": "nproc", "soft": 9}]),
+    );
+    add(
+        "/spec/template/containers/0/extraHosts",
+        json!([{"hostname": "a", "ip": "::1"}]),
+    );
+    add(
+        "/spec/template/containers/0/securityContext/capabilities/add",
+        json!(["SYS_TIME", "CHOWN", "NET_ADMIN"]),
+    );
+    add(
+        "/spec/template/containers/0/securityContext/capabilities/drop",
+        json!(["ALL"]),
+    );
+    add(
+        "/spec/template/containers/0/securityContext/supplementalGroups",
+        json!([7, 6]),
+    );
+    add(
+        "/spec/template/volumes/3/configMap/items",
+        json!([{"key": "level", "path": "a"}, {"key": "level", "path": "z"}]),
+    );
     manifest
 }
 
@@ -81,10 +108,18 @@ proptest! {
 fn order_that_means_something_is_kept() {
     let names = |fields: Value| container(fields).spec;
     let env = json!({"env": [{"name": "B", "value": ""}, {"name": "A", "value": ""}]});
-    assert_eq!(names(env).env.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["B", "A"]);
+    assert_eq!(
+        names(env).env.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(),
+        ["B", "A"]
+    );
     assert_eq!(names(json!({"args": ["b", "a"]})).args, ["b", "a"]);
-    let mut manifest = of_container(json!({"volumeMounts": [{"name": "t", "mountPath": "/b"}, {"name": "t", "mountPath": "/a"}]}));
+    let mut manifest = of_container(
+        json!({"volumeMounts": [{"name": "t", "mountPath": "/b"}, {"name": "t", "mountPath": "/a"}]}),
+    );
     manifest["spec"]["template"]["volumes"] = json!([{"name": "t", "tmpfs": {}}]);
     let mounts = rendered(&manifest).containers.remove(0).spec.mounts;
-    assert_eq!(mounts.iter().map(|m| m.target.as_str()).collect::<Vec<_>>(), ["/b", "/a"]);
+    assert_eq!(
+        mounts.iter().map(|m| m.target.as_str()).collect::<Vec<_>>(),
+        ["/b", "/a"]
+    );
 }

@@ -1,1 +1,7 @@
 //! The all-in-one binary: embedded API server, controller and agent in one process.
+
+pub mod apiserver;
+pub mod cli;
+pub mod client;
+pub mod logging;
+pub mod up;

@@ -27,7 +27,15 @@ impl Cause {
     }
 
     pub(crate) fn required(field: &str, why: &str) -> Self {
-        Self { reason: "FieldValueRequired".into(), message: format!("Required value: {why}"), field: field.into() }
+        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        Self { reason: "FieldValueRequired".into(), message: format!("Required value{why}"), field: field.into() }
+    }
+
+    /// `value` as Kubernetes shows it, then what would be taken.
+    pub(crate) fn unsupported(field: &str, value: &str, supported: &[&str]) -> Self {
+        let listed: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+        let message = format!("Unsupported value: {value}: supported values: {}", listed.join(", "));
+        Self { reason: "FieldValueNotSupported".into(), message, field: field.into() }
     }
 
     pub(crate) fn forbidden(field: &str, why: &str) -> Self {
@@ -109,8 +117,11 @@ impl ApiError {
     pub(crate) fn to_status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.0.message, "reason": self.0.reason, "code": self.0.code.as_u16(),
+            "message": self.0.message, "code": self.0.code.as_u16(),
         });
+        if !self.0.reason.is_empty() {
+            status["reason"] = self.0.reason.into();
+        }
         if !self.0.details.is_empty() {
             status["details"] = Value::Object(self.0.details.clone());
         }
@@ -125,15 +136,9 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
     }
 
-    /// No such path. kubectl tells "no such resource type" from "no such object" by this shape.
+    /// No such path, or no such kind of resource.
     pub(crate) fn no_such_path() -> Self {
-        let cause = Cause {
-            reason: "UnexpectedServerResponse".into(),
-            message: "404 page not found".into(),
-            field: String::new(),
-        };
         Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
-            .because(&[cause])
     }
 
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
@@ -158,6 +163,12 @@ impl ApiError {
         )
     }
 
+    /// A delete whose preconditions do not hold. Kubernetes names the kind here, not the resource.
+    pub(crate) fn precondition(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(&resource.kind, &resource.group));
+        Self::new(StatusCode::CONFLICT, "Conflict", message).about(name, &resource.group, &resource.kind)
+    }
+
     pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(name, &resource.group, &resource.plural)
@@ -169,16 +180,16 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
-        let shown = if resource.group.is_empty() {
-            resource.kind.clone()
-        } else {
-            format!("{}.{}", resource.kind, resource.group)
-        };
-        Self::invalid_named(&shown, name, &resource.group, &resource.kind, causes)
+        Self::invalid_named(name, &resource.group, &resource.kind, causes)
     }
 
-    pub(crate) fn invalid_named(shown: &str, name: &str, group: &str, kind: &str, causes: &[Cause]) -> Self {
-        let message = format!("{shown} \"{name}\" is invalid: {}", list_causes(causes));
+    /// Options in the query or in a body of their own: `ListOptions`, `PatchOptions`, …
+    pub(crate) fn invalid_options(kind: &str, causes: &[Cause]) -> Self {
+        Self::invalid_named("", "meta.k8s.io", kind, causes)
+    }
+
+    pub(crate) fn invalid_named(name: &str, group: &str, kind: &str, causes: &[Cause]) -> Self {
+        let message = format!("{} \"{name}\" is invalid: {}", qualified(kind, group), list_causes(causes));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(name, group, kind).because(causes)
     }
 
@@ -301,7 +312,7 @@ fn list_causes(causes: &[Cause]) -> String {
     }
 }
 
-/// `workloads.longshore.dev`, or `configmaps` for the core group.
+/// `workloads.longshore.dev`; or `configmaps` for the core group.
 pub(crate) fn qualified(plural: &str, group: &str) -> String {
     if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
 }

@@ -4,31 +4,31 @@
 //! One task, level-triggered: a wake-up carries no data, each pass looks at everything it needs.
 //! Its writes are ordinary ones, so they obey finalizers and lose races gracefully.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::admit::{self, Context, DeleteOptions, FOREGROUND, ORPHAN, Propagation};
 use super::clock::Sources;
 use super::failure::ApiError;
 use super::kinds::{EVENTS, NAMESPACES, Registry, Resource};
-use super::store::{Action, Key, Object, Store};
+use super::store::{Action, Decide, Key, Located, Object, Owner, Store, Survey};
 
 /// Changes are left to settle this long, so that a burst costs one pass.
 const SETTLE: Duration = Duration::from_millis(50);
 /// How often the age of events is looked at.
-const EXPIRY_EVERY: Duration = Duration::from_secs(60);
+const EXPIRY_EVERY: Duration = Duration::from_mins(1);
 /// How long an event lives after it was last seen, as in a cluster.
 const EVENT_TTL_SECONDS: i64 = 3600;
 
 /// Runs until `stop`.
 pub(super) async fn run(store: Store, registry: Arc<Registry>, sources: Sources, stop: CancellationToken) {
-    let mut collector = Collector { store, registry, sources };
+    let collector = Collector { store, registry, sources };
     let mut changed = collector.store.subscribe_all();
     changed.mark_changed();
     let mut expiry = interval(EXPIRY_EVERY);
@@ -44,13 +44,12 @@ pub(super) async fn run(store: Store, registry: Arc<Registry>, sources: Sources,
                     return;
                 }
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => return,
                     () = sleep(SETTLE) => {}
                 }
                 changed.mark_unchanged();
-                let started = Instant::now();
                 collector.collect().await;
-                tracing::trace!(elapsed = ?started.elapsed(), "collected garbage");
             }
         }
     }
@@ -70,49 +69,51 @@ struct Found {
 }
 
 impl Collector {
-    fn everything(&self) -> Vec<Found> {
-        let mut all = Vec::new();
-        for table in self.store.tables() {
-            // Kinds no longer served are kept, and left alone.
-            let Some(resource) = self.registry.by_table(&table) else { continue };
-            let objects = self.store.list(&table, None).objects;
-            all.extend(objects.into_iter().map(|(key, object)| Found { resource: resource.clone(), key, object }));
-        }
-        all
+    /// With the resource each is written through. Kinds no longer served are left alone.
+    fn found(&self, located: Vec<Located>) -> Vec<Found> {
+        let find = |(table, key, object): Located| {
+            let resource = self.registry.by_table(&table)?.clone();
+            Some(Found { resource, key, object })
+        };
+        located.into_iter().filter_map(find).collect()
     }
 
-    async fn collect(&mut self) {
-        let all = self.everything();
-        let alive: HashSet<&str> = all.iter().map(|found| &*found.object.uid).collect();
-        let held: Vec<&Found> = all.iter().filter(|found| found.object.deleting).collect();
-        for found in &held {
-            if &*found.resource.table == NAMESPACES {
-                self.empty_namespace(found, &all).await;
-            } else {
-                self.release(found, &all).await;
+    async fn collect(&self) {
+        let Survey { watched, stranded, owners } = self.store.survey();
+        let kept: BTreeSet<Key> = stranded.iter().map(|(_, key, _)| Key::new("", &key.namespace)).collect();
+        let (watched, stranded) = (self.found(watched), self.found(stranded));
+        for found in stranded.iter().filter(|found| !found.object.deleting) {
+            self.delete(found, Propagation::Background).await;
+        }
+        for found in watched.iter().filter(|found| found.object.deleting) {
+            if &*found.resource.table != NAMESPACES {
+                self.release(found, &watched).await;
+            } else if !kept.contains(&found.key) {
+                self.drop_namespace(found).await;
             }
         }
-        for found in all.iter().filter(|found| !found.object.deleting && self.is_abandoned(&found.object, &alive)) {
+        for found in watched.iter().filter(|found| !found.object.deleting && self.is_abandoned(&found.object, &owners)) {
             self.delete(found, Propagation::Background).await;
         }
     }
 
     /// Has owners, knows all their kinds, and none of them exists. An owner of a kind that is not
     /// served here may well exist elsewhere.
-    fn is_abandoned(&self, object: &Object, alive: &HashSet<&str>) -> bool {
-        let gone = |owner: &super::store::Owner| {
-            self.registry.by_kind(&owner.api_version, &owner.kind).is_some() && !alive.contains(owner.uid.as_str())
+    fn is_abandoned(&self, object: &Object, owners: &BTreeMap<String, bool>) -> bool {
+        let gone = |owner: &Owner| {
+            let served = self.registry.by_kind(&owner.api_version, &owner.kind).is_some();
+            served && !owners.get(&owner.uid).copied().unwrap_or_default()
         };
         !object.owners.is_empty() && object.owners.iter().all(gone)
     }
 
     /// Answers the finalizers that deletion policies put on an owner.
-    async fn release(&self, found: &Found, all: &[Found]) {
+    async fn release(&self, found: &Found, watched: &[Found]) {
         let value = found.object.value();
         let finalizers: Vec<&str> =
             value["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let uid = &*found.object.uid;
-        let owned = || all.iter().filter(|other| other.object.owners.iter().any(|owner| owner.uid == uid));
+        let owned = || watched.iter().filter(|other| other.object.owners.iter().any(|owner| owner.uid == uid));
         if finalizers.contains(&ORPHAN) {
             for dependent in owned() {
                 self.disown(dependent, uid).await;
@@ -132,19 +133,8 @@ impl Collector {
         }
     }
 
-    /// Deletes what a terminating namespace holds; when nothing is left, the namespace itself.
-    async fn empty_namespace(&self, namespace: &Found, all: &[Found]) {
-        let name = &*namespace.key.name;
-        let mut empty = true;
-        for found in all.iter().filter(|found| &*found.key.namespace == name) {
-            empty = false;
-            if !found.object.deleting {
-                self.delete(found, Propagation::Background).await;
-            }
-        }
-        if !empty {
-            return;
-        }
+    /// Lets go of a deleted namespace that holds nothing any more. The store checks that again.
+    async fn drop_namespace(&self, namespace: &Found) {
         self.change(namespace, |mut object| {
             object["spec"]["finalizers"] = json!([]);
             let held = object["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
@@ -178,9 +168,7 @@ impl Collector {
     async fn disown(&self, found: &Found, owner: &str) {
         let owner = owner.to_owned();
         self.change(found, move |mut object| {
-            if let Some(owners) = object["metadata"]["ownerReferences"].as_array_mut() {
-                owners.retain(|o| o["uid"] != *owner);
-            }
+            retain(&mut object, "ownerReferences", |o| o["uid"] != *owner);
             Action::Put(object)
         })
         .await;
@@ -188,11 +176,8 @@ impl Collector {
 
     async fn drop_finalizer(&self, found: &Found, finalizer: &'static str) {
         self.change(found, move |mut object| {
-            if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
-                finalizers.retain(|f| f != finalizer);
-            }
-            let held = object["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
-            if held { Action::Put(object) } else { Action::Remove(object) }
+            retain(&mut object, "finalizers", |f| f != finalizer);
+            if object["metadata"]["finalizers"].is_array() { Action::Put(object) } else { Action::Remove(object) }
         })
         .await;
     }
@@ -206,7 +191,7 @@ impl Collector {
         self.write(found, Box::new(decide)).await;
     }
 
-    async fn write(&self, found: &Found, decide: super::store::Decide) {
+    async fn write(&self, found: &Found, decide: Decide) {
         match self.store.write(found.resource.clone(), found.key.clone(), decide).await {
             Ok(_) => {}
             // Lost a race; the change that won it wakes the next pass.
@@ -214,6 +199,17 @@ impl Collector {
             Err(error) => {
                 tracing::warn!(table = %found.resource.table, name = %found.key.name, %error, "cannot collect garbage");
             }
+        }
+    }
+}
+
+/// Filters a list in `metadata`; an empty one goes, as an absent one is written.
+fn retain(object: &mut Value, field: &str, keep: impl Fn(&Value) -> bool) {
+    let Some(meta) = object["metadata"].as_object_mut() else { return };
+    if let Some(list) = meta.get_mut(field).and_then(Value::as_array_mut) {
+        list.retain(keep);
+        if list.is_empty() {
+            meta.remove(field);
         }
     }
 }

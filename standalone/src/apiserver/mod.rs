@@ -140,7 +140,8 @@ impl ApiServer {
         let sources = Sources { clock, uids };
         let registry = Arc::new(Registry::new(&crds).map_err(OpenError::Kind)?);
         let seed = u64::try_from(sources.now().as_microsecond()).unwrap_or(1);
-        let store = Store::open(backing, seed).await.map_err(OpenError::Store)?;
+        let tables = registry.all().map(|resource| &resource.table);
+        let store = Store::open(backing, seed, tables).await.map_err(OpenError::Store)?;
         let stop = CancellationToken::new();
         bootstrap(&store, &registry, &sources, &crds)
             .await

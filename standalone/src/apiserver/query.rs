@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::failure::ApiError;
+use super::failure::{ApiError, Cause};
+
+/// The parameter that says how a resourceVersion is meant.
+pub(crate) const MATCH: &str = "resourceVersionMatch";
 
 /// What to do with fields the schema does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +49,10 @@ impl Query {
     fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         match self.get(name) {
             "" => Ok(None),
-            text => text
-                .parse()
-                .map(Some)
-                .map_err(|_| ApiError::bad_request(format!("invalid value {text:?} for the parameter {name}"))),
+            text => {
+                let invalid = || format!("{name}: Invalid value: {text:?}: it is not an unsigned number");
+                text.parse().map(Some).map_err(|_| ApiError::bad_request(invalid()))
+            }
         }
     }
 
@@ -59,11 +62,14 @@ impl Query {
     }
 
     pub(crate) fn version_match(&self) -> Result<Option<Match>, ApiError> {
-        match self.get("resourceVersionMatch") {
+        match self.get(MATCH) {
             "" => Ok(None),
             "NotOlderThan" => Ok(Some(Match::NotOlderThan)),
             "Exact" => Ok(Some(Match::Exact)),
-            other => Err(ApiError::bad_request(format!("resourceVersionMatch {other:?} is not supported"))),
+            other => {
+                let cause = Cause::unsupported(MATCH, &format!("{other:?}"), &["Exact", "NotOlderThan", ""]);
+                Err(ApiError::invalid_options("ListOptions", &[cause]))
+            }
         }
     }
 
@@ -76,9 +82,9 @@ impl Query {
         Ok(self.number("timeoutSeconds")?.filter(|&s| s > 0).map(Duration::from_secs))
     }
 
-    /// `dryRun=All` is the only value there is.
-    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
-        dry_run(self.pairs.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.as_str()))
+    /// `dryRun=All` is the only value there is. `options` names the verb's options.
+    pub(crate) fn dry_run(&self, options: &str) -> Result<bool, ApiError> {
+        dry_run(options, self.pairs.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.as_str()))
     }
 
     pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
@@ -94,11 +100,12 @@ impl Query {
 }
 
 /// Reads the values of `dryRun`, from the query or from DeleteOptions.
-pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, ApiError> {
+pub(crate) fn dry_run<'a>(options: &str, values: impl Iterator<Item = &'a str>) -> Result<bool, ApiError> {
     let mut dry = false;
     for value in values.filter(|v| !v.is_empty()) {
         if value != "All" {
-            return Err(ApiError::bad_request(format!("dryRun {value:?} is not supported: must be All")));
+            let cause = Cause::unsupported("dryRun", &format!("[{value:?}]"), &["All"]);
+            return Err(ApiError::invalid_options(options, &[cause]));
         }
         dry = true;
     }

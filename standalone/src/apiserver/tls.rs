@@ -107,28 +107,24 @@ impl Pki {
 pub fn ensure(dir: &Path, addresses: &[IpAddr], names: &[String], now: Timestamp) -> Result<Pki, EnsurePkiError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|source| EnsurePkiError::File { path: dir.to_owned(), source })?;
-    let ca_key = match read(&dir.join(CA_KEY))? {
-        Some(pem) => KeyPair::from_pem(&pem).map_err(|_| EnsurePkiError::Damaged { path: dir.join(CA_KEY) })?,
-        None => {
-            let key = KeyPair::generate().map_err(EnsurePkiError::Certificate)?;
-            write_private(&dir.join(CA_KEY), key.serialize_pem().as_bytes())?;
-            // A certificate of another key would only be in the way.
-            fs::remove_file(dir.join(CA_CERT)).ok();
-            key
-        }
+    let ca_key = if let Some(pem) = read(&dir.join(CA_KEY))? {
+        KeyPair::from_pem(&pem).map_err(|_| EnsurePkiError::Damaged { path: dir.join(CA_KEY) })?
+    } else {
+        let key = KeyPair::generate().map_err(EnsurePkiError::Certificate)?;
+        write_private(&dir.join(CA_KEY), key.serialize_pem().as_bytes())?;
+        // A certificate of another key would only be in the way.
+        fs::remove_file(dir.join(CA_CERT)).ok();
+        key
     };
     let params = ca_params(now)?;
-    let ca_pem = match read(&dir.join(CA_CERT))? {
-        Some(pem) => {
-            CertificateDer::from_pem_slice(pem.as_bytes())
-                .map_err(|_| EnsurePkiError::Damaged { path: dir.join(CA_CERT) })?;
-            pem
-        }
-        None => {
-            let pem = params.self_signed(&ca_key).map_err(EnsurePkiError::Certificate)?.pem();
-            write_private(&dir.join(CA_CERT), pem.as_bytes())?;
-            pem
-        }
+    let ca_pem = if let Some(pem) = read(&dir.join(CA_CERT))? {
+        let read = CertificateDer::from_pem_slice(pem.as_bytes());
+        read.map_err(|_| EnsurePkiError::Damaged { path: dir.join(CA_CERT) })?;
+        pem
+    } else {
+        let pem = params.self_signed(&ca_key).map_err(EnsurePkiError::Certificate)?.pem();
+        write_private(&dir.join(CA_CERT), pem.as_bytes())?;
+        pem
     };
     // The issuer is known by name and key, and both are as they were when the CA was made.
     let issuer = Issuer::from_params(&params, &ca_key);

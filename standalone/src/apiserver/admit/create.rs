@@ -17,10 +17,9 @@ pub(crate) fn create(context: &Context, name: &str, uid: &str, body: &Value) -> 
     let mut object = body.clone();
     context.check_type(&mut object)?;
     let resource = &context.resource;
-    if let Some(version) = object["metadata"]["resourceVersion"].as_str().filter(|v| !v.is_empty() && *v != "0") {
-        return Err(ApiError::bad_request(format!(
-            "resourceVersion should not be set on objects to be created (found {version})"
-        )));
+    if object["metadata"]["resourceVersion"].as_str().is_some_and(|v| !v.is_empty() && v != "0") {
+        // 500 without a reason is what Kubernetes answers.
+        return Err(ApiError::unknown("resourceVersion should not be set on objects to be created"));
     }
     if name.is_empty() {
         let cause = Cause::required("metadata.name", "name or generateName is required");

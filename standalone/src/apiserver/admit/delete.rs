@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Context, released, strings};
+use super::{Context, name, released, strings};
 use crate::apiserver::clock::whole_seconds;
 use crate::apiserver::failure::ApiError;
 use crate::apiserver::kinds::{NAMESPACES, rules::PROTECTED_NAMESPACES};
@@ -44,10 +44,9 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
 pub(crate) fn delete(context: &Context, current: &Value, options: &DeleteOptions) -> Result<Decided, ApiError> {
     let resource = &context.resource;
-    let name = context.name(current);
     check_preconditions(context, current, options)?;
-    if &*resource.table == NAMESPACES && PROTECTED_NAMESPACES.contains(&name) {
-        return Err(ApiError::forbidden(resource, name, "this namespace may not be deleted"));
+    if &*resource.table == NAMESPACES && PROTECTED_NAMESPACES.contains(&name(current)) {
+        return Err(ApiError::forbidden(resource, name(current), "this namespace may not be deleted"));
     }
     let mut object = current.clone();
     let deleting = !current["metadata"]["deletionTimestamp"].is_null();
@@ -69,12 +68,13 @@ pub(crate) fn delete(context: &Context, current: &Value, options: &DeleteOptions
     if !deleting {
         let meta = &mut object["metadata"];
         meta["deletionTimestamp"] = whole_seconds(context.now).to_string().into();
-        meta["deletionGracePeriodSeconds"] = 0.into();
         if let Some(generation) = current["metadata"]["generation"].as_i64() {
             meta["generation"] = (generation + 1).into();
         }
         if &*resource.table == NAMESPACES {
             object["status"]["phase"] = "Terminating".into();
+        } else {
+            object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
         }
     }
     Ok(if released(&object) {
@@ -91,12 +91,18 @@ pub(crate) fn delete(context: &Context, current: &Value, options: &DeleteOptions
 fn check_preconditions(context: &Context, current: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
     let Some(wanted) = &options.preconditions else { return Ok(()) };
     let meta = &current["metadata"];
-    let checks = [("UID", &wanted.uid, &meta["uid"]), ("ResourceVersion", &wanted.resource_version, &meta["resourceVersion"])];
-    for (what, wanted, have) in checks {
+    let checks = [
+        ("UID", &wanted.uid, &meta["uid"], "deleted and then recreated"),
+        ("ResourceVersion", &wanted.resource_version, &meta["resourceVersion"], "modified"),
+    ];
+    for (what, wanted, have, happened) in checks {
         let have = have.as_str().unwrap_or_default();
         if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != have) {
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}");
-            return Err(ApiError::conflict(&context.resource, context.name(current), &why));
+            let why = format!(
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({have}). The object \
+                 might have been {happened}"
+            );
+            return Err(ApiError::precondition(&context.resource, name(current), &why));
         }
     }
     Ok(())

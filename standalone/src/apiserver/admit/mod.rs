@@ -18,7 +18,7 @@ pub(crate) use update::update;
 
 use super::apply::{Manager, Operation, record_update};
 use super::failure::{ApiError, Cause};
-use super::kinds::{Resource, rules};
+use super::kinds::{EVENTS, Resource, SECRETS, rules};
 use super::query::FieldValidation;
 use super::schema::{ErrorKind, FieldError, validate_metadata};
 
@@ -60,12 +60,12 @@ impl Context {
         }
     }
 
-    fn name<'v>(&self, object: &'v Value) -> &'v str {
-        object["metadata"]["name"].as_str().unwrap_or_default()
+    fn is_secret(&self) -> bool {
+        &*self.resource.table == SECRETS
     }
 
     fn invalid(&self, object: &Value, causes: &[Cause]) -> ApiError {
-        ApiError::invalid(&self.resource, self.name(object), causes)
+        ApiError::invalid(&self.resource, name(object), causes)
     }
 
     /// Kind, apiVersion and namespace of a body must be those of the path. Core kinds may omit the
@@ -90,7 +90,7 @@ impl Context {
         if !kind.is_empty() && kind != resource.kind {
             if resource.custom {
                 let cause = Cause::invalid("kind", &kind.as_str().into(), &format!("must be {}", resource.kind));
-                return Err(self.invalid(object, &[cause]));
+                return Err(ApiError::invalid_named(name(object), &resource.group, &kind, &[cause]));
             }
             let (version, group) = (&resource.version, &resource.group);
             return Err(ApiError::bad_request(format!(
@@ -161,11 +161,16 @@ impl Context {
         let resource = &self.resource;
         let strict = format!("strict decoding error: {unknown}");
         if self.patching {
-            let shown = Value::String(object.to_string());
-            return ApiError::invalid_request(&[Cause::invalid("patch", &shown, &strict)]);
+            return self.unpatchable(object, &strict);
         }
         let (kind, version) = (&resource.kind, &resource.version);
         ApiError::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {strict}"))
+    }
+
+    /// The patch fits the object, but the result is none of its kind.
+    fn unpatchable(&self, object: &Value, why: &str) -> ApiError {
+        let shown = if self.is_secret() { "(not shown)".into() } else { Value::String(object.to_string()) };
+        ApiError::invalid_request(&[Cause::invalid("patch", &shown, why)])
     }
 
     /// Schema, metadata and kind rules together.
@@ -175,10 +180,10 @@ impl Context {
         let mistyped = found.iter().find(|error| error.kind == ErrorKind::TypeInvalid);
         if let (false, Some(error)) = (self.resource.custom, mistyped) {
             let (kind, version) = (&self.resource.kind, &self.resource.version);
-            return Err(ApiError::bad_request(format!(
-                "{kind} in version \"{version}\" cannot be handled as a {kind}: {}: {}",
-                error.path, error.detail
-            )));
+            // The detail quotes the value, which in a Secret may be a password with a typing error.
+            let detail = if self.is_secret() { "illegal base64 data or wrong type" } else { &error.detail };
+            let why = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {}: {detail}", error.path);
+            return Err(if self.patching { self.unpatchable(object, &why) } else { ApiError::bad_request(why) });
         }
         causes.extend(found.into_iter().map(cause));
         causes.extend(rules::validate(&self.resource, object));
@@ -190,7 +195,7 @@ impl Context {
 
     /// Notes who wrote which fields. Events change hands too often to keep that for them.
     fn record(&self, before: Option<&Value>, after: &mut Value) {
-        if &*self.resource.table == super::kinds::EVENTS {
+        if &*self.resource.table == EVENTS {
             if let Some(meta) = after["metadata"].as_object_mut() {
                 meta.remove("managedFields");
             }
@@ -198,6 +203,10 @@ impl Context {
             record_update(before, after, &self.manager, &self.resource.merge, self.now);
         }
     }
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 fn cause(error: FieldError) -> Cause {
@@ -223,8 +232,8 @@ fn strings<'v>(object: &'v Value, pointer: &str) -> Vec<&'v str> {
 
 /// Nothing holds the object back any more.
 fn released(object: &Value) -> bool {
-    let meta = &object["metadata"];
-    !meta["deletionTimestamp"].is_null()
+    let namespace = object["kind"] == "Namespace";
+    !object["metadata"]["deletionTimestamp"].is_null()
         && strings(object, "/metadata/finalizers").is_empty()
-        && !(object["kind"] == "Namespace" && !strings(object, "/spec/finalizers").is_empty())
+        && (!namespace || strings(object, "/spec/finalizers").is_empty())
 }

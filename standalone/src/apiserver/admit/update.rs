@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Context, released, strings};
+use super::{Context, name, released, strings};
 use crate::apiserver::failure::{ApiError, Cause};
 use crate::apiserver::kinds::rules;
 use crate::apiserver::store::{Action, Decided};
@@ -58,7 +58,7 @@ fn set(object: &mut Value, field: &str, value: Option<Value>) {
 }
 
 fn check_identity(context: &Context, current: &Value, object: &Value) -> Result<(), ApiError> {
-    let (name, wanted) = (context.name(current), context.name(object));
+    let (wanted, name) = (name(object), name(current));
     if wanted != name {
         return Err(ApiError::bad_request(format!(
             "the name of the object ({wanted}) does not match the name on the URL ({name})"
@@ -84,7 +84,8 @@ fn check_version(context: &Context, current: &Value, object: &Value) -> Result<(
                 message: "Invalid value: 0: must be specified for an update".into(),
                 field: "metadata.resourceVersion".into(),
             };
-            return Err(context.invalid(object, &[cause]));
+            let resource = &context.resource;
+            return Err(ApiError::invalid_named(name(object), &resource.group, &resource.plural, &[cause]));
         }
         return Ok(());
     }
@@ -92,7 +93,7 @@ fn check_version(context: &Context, current: &Value, object: &Value) -> Result<(
         let cause = Cause::invalid("metadata.resourceVersion", &asked.as_str().into(), "must be an unsigned integer");
         return Err(context.invalid(object, &[cause]));
     }
-    if asked == have { Ok(()) } else { Err(ApiError::modified(&context.resource, context.name(current))) }
+    if asked == have { Ok(()) } else { Err(ApiError::modified(&context.resource, name(current))) }
 }
 
 fn carry_over(current: &Value, object: &mut Value) {

@@ -11,7 +11,7 @@ use k8s_openapi::schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::columns::{self, Column};
-use super::{CRDS, EVENTS, Form, NAMESPACES, OpenApi, Resource, ServeKindError};
+use super::{CRDS, EVENTS, Form, NAMESPACES, OpenApi, Resource, SECRETS, ServeKindError};
 use crate::apiserver::apply::MergeSchema;
 use crate::apiserver::schema::Schema;
 
@@ -63,7 +63,7 @@ fn rows() -> Vec<Row> {
             namespaced: false,
             ..row("", "v1", "namespaces", "Namespace", NAMESPACES, columns::namespace(), open::<Namespace>("io.k8s.api.core.v1.Namespace"), Some(structural::<Namespace>()))
         },
-        row("", "v1", "secrets", "Secret", "secrets", columns::secret(), open::<Secret>("io.k8s.api.core.v1.Secret"), Some(structural::<Secret>())),
+        row("", "v1", "secrets", "Secret", SECRETS, columns::secret(), open::<Secret>("io.k8s.api.core.v1.Secret"), Some(structural::<Secret>())),
         Row {
             short: &["crd", "crds"],
             namespaced: false,

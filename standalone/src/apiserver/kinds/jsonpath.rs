@@ -57,11 +57,19 @@ impl Step {
             Self::Where(path, wanted) => {
                 let matches = |item: &&Value| {
                     let reached = path.iter().try_fold(*item, |v, name| v.get(name));
-                    reached.is_some_and(|v| v.as_str().map_or_else(|| v.to_string() == *wanted, |s| s == wanted))
+                    reached.is_some_and(|v| text_is(v, wanted))
                 };
                 value.as_array().into_iter().flatten().filter(matches).collect()
             }
         }
+    }
+}
+
+/// Strings are compared as they are, other scalars as JSON writes them.
+fn text_is(value: &Value, wanted: &str) -> bool {
+    match value {
+        Value::String(text) => text == wanted,
+        other => other.to_string().as_str() == wanted,
     }
 }
 

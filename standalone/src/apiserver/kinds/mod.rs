@@ -26,6 +26,8 @@ use super::schema::Schema;
 pub(crate) const NAMESPACES: &str = "namespaces";
 /// The table of CustomResourceDefinitions.
 pub(crate) const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+/// The table of Secrets, whose values no answer but the Secret itself may show.
+pub(crate) const SECRETS: &str = "secrets";
 /// The table both Event versions share.
 pub(crate) const EVENTS: &str = "events";
 

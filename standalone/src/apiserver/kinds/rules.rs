@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
-use super::{NAMESPACES, Resource};
+use super::{NAMESPACES, Resource, SECRETS};
 use crate::apiserver::failure::Cause;
 
 /// All values of a ConfigMap or Secret together.
@@ -15,7 +15,7 @@ pub(crate) const PROTECTED_NAMESPACES: [&str; 2] = ["default", "longshore-system
 /// Fills in what Kubernetes fills in.
 pub(crate) fn default(resource: &Resource, object: &mut Value, creating: bool) {
     match &*resource.table {
-        "secrets" => {
+        SECRETS => {
             let given = object.as_object_mut().and_then(|o| o.remove("stringData"));
             if let Some(Value::Object(given)) = given {
                 if !object["data"].is_object() {
@@ -56,7 +56,7 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<Cause> {
             validate_base64(&object["binaryData"], "binaryData", &mut causes);
             validate_size(&[&object["data"], &object["binaryData"]], "", &mut causes);
         }
-        "secrets" => {
+        SECRETS => {
             validate_keys(&object["data"], "data", &mut causes);
             validate_base64(&object["data"], "data", &mut causes);
             validate_size(&[&object["data"]], "data", &mut causes);
@@ -68,17 +68,25 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<Cause> {
         }
         NAMESPACES => {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            if name.contains('.') || name.len() > 63 {
-                let why = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and \
-                           must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex \
-                           used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-                causes.push(Cause::invalid("metadata.name", &name.into(), why));
+            if name.contains('.') {
+                causes.push(Cause::invalid("metadata.name", &name.into(), "must not contain dots"));
+            } else if name.len() > 63 {
+                causes.push(Cause::invalid("metadata.name", &name.into(), "must be no more than 63 bytes"));
             }
         }
-        "controllerrevisions.apps" => {
-            if object["revision"].as_i64().is_none_or(|r| r < 0) {
-                causes.push(Cause::invalid("revision", &object["revision"], "must be greater than or equal to 0"));
+        "leases.coordination.k8s.io" => {
+            let spec = &object["spec"];
+            if spec["leaseDurationSeconds"].as_i64().is_some_and(|seconds| seconds <= 0) {
+                let value = &spec["leaseDurationSeconds"];
+                causes.push(Cause::invalid("spec.leaseDurationSeconds", value, "must be greater than 0"));
             }
+            if spec["leaseTransitions"].as_i64().is_some_and(|count| count < 0) {
+                let value = &spec["leaseTransitions"];
+                causes.push(Cause::invalid("spec.leaseTransitions", value, "must be greater than or equal to 0"));
+            }
+        }
+        "controllerrevisions.apps" if object["revision"].as_i64().is_none_or(|r| r < 0) => {
+            causes.push(Cause::invalid("revision", &object["revision"], "must be greater than or equal to 0"));
         }
         _ => {}
     }
@@ -90,8 +98,8 @@ pub(crate) fn validate_update(resource: &Resource, object: &Value, old: &Value) 
     let mut causes = Vec::new();
     let changed = |field: &str| object.get(field) != old.get(field);
     match &*resource.table {
-        "secrets" | "configmaps" => {
-            if &*resource.table == "secrets" && changed("type") {
+        SECRETS | "configmaps" => {
+            if &*resource.table == SECRETS && changed("type") {
                 causes.push(Cause::invalid("type", &object["type"], "field is immutable"));
             }
             if old["immutable"] == true {
@@ -132,7 +140,7 @@ fn validate_keys(data: &Value, field: &str, causes: &mut Vec<Cause>) {
 /// The value is not shown: it may be a secret with a typing error.
 fn validate_base64(data: &Value, field: &str, causes: &mut Vec<Cause>) {
     for (key, value) in map(data) {
-        if !value.as_str().is_some_and(|text| BASE64.decode(text).is_ok()) {
+        if value.as_str().is_none_or(|text| BASE64.decode(text).is_err()) {
             causes.push(Cause {
                 reason: "FieldValueInvalid".into(),
                 message: "Invalid value: illegal base64 data".into(),

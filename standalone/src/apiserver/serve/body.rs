@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use crate::apiserver::admit::{DeleteOptions, Propagation};
-use crate::apiserver::failure::ApiError;
+use crate::apiserver::failure::{ApiError, Cause};
 use crate::apiserver::protobuf::{self, DecodeError};
 use crate::apiserver::query::Query;
 
@@ -81,7 +81,12 @@ pub(super) async fn delete_options(headers: &HeaderMap, query: &Query, body: Bod
             "Orphan" => Some(Propagation::Orphan),
             "Background" => Some(Propagation::Background),
             "Foreground" => Some(Propagation::Foreground),
-            _ => None,
+            "" => None,
+            other => {
+                let known = ["Foreground", "Background", "Orphan", "nil"];
+                let cause = Cause::unsupported("propagationPolicy", &format!("{other:?}"), &known);
+                return Err(ApiError::invalid_options("DeleteOptions", &[cause]));
+            }
         };
     }
     Ok(options)

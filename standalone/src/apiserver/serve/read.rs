@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::render::Renderer;
 use super::{Reply, Scope};
-use crate::apiserver::failure::ApiError;
-use crate::apiserver::query::{Match, Query};
+use crate::apiserver::failure::{ApiError, Cause};
+use crate::apiserver::query::{MATCH, Match, Query};
 use crate::apiserver::selector::Selector;
 use crate::apiserver::store::{Expired, Key, Object, Snapshot, Store};
 
@@ -88,12 +88,18 @@ pub(super) async fn list(
 async fn snapshot(store: &Store, scope: &Scope, query: &Query) -> Result<Snapshot, ApiError> {
     let table = &scope.resource.table;
     let wanted = query.resource_version()?.filter(|&rv| rv > 0);
-    let exact = query.version_match()? == Some(Match::Exact);
+    let matching = query.version_match()?;
+    let exact = matching == Some(Match::Exact);
+    if !query.get("sendInitialEvents").is_empty() {
+        return Err(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
     match wanted {
-        None if exact => Err(ApiError::invalid_request(&[crate::apiserver::failure::Cause::forbidden(
-            "resourceVersionMatch",
-            "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\" or none",
-        )])),
+        None if matching.is_some() && query.get("resourceVersion").is_empty() => {
+            Err(forbidden(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        }
+        None if exact => {
+            Err(forbidden(MATCH, "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
+        }
         None => Ok(store.list(table, scope.namespace())),
         Some(rv) => {
             wait_for(store, rv).await?;
@@ -104,6 +110,11 @@ async fn snapshot(store: &Store, scope: &Scope, query: &Query) -> Result<Snapsho
             }
         }
     }
+}
+
+/// Options that do not go together.
+pub(super) fn forbidden(field: &str, why: &str) -> ApiError {
+    ApiError::invalid_options("ListOptions", &[Cause::forbidden(field, why)])
 }
 
 pub(super) fn too_old(rv: u64, expired: Expired) -> ApiError {

@@ -54,7 +54,7 @@ impl Renderer {
             Show::Partial => partial(&stored),
             Show::Table => {
                 let version = stored["metadata"]["resourceVersion"].clone();
-                self.table(vec![self.row(stored)], json!({"resourceVersion": version}), true)
+                self.table(&[self.row(stored)], &json!({"resourceVersion": version}), true)
             }
         }
     }
@@ -62,8 +62,8 @@ impl Renderer {
     /// A whole list as JSON text; `meta` is its ListMeta.
     pub(super) fn list<'o>(&self, objects: impl Iterator<Item = &'o Arc<Object>>, meta: &Value) -> Bytes {
         if self.show == Show::Table {
-            let rows = objects.map(|object| self.row(object.value())).collect();
-            return self.table(rows, meta.clone(), true).to_string().into();
+            let rows: Vec<Value> = objects.map(|object| self.row(object.value())).collect();
+            return self.table(&rows, meta, true).to_string().into();
         }
         let (kind, api_version) = match self.show {
             Show::Partial => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
@@ -90,7 +90,7 @@ impl Renderer {
         json!({"cells": cells, "object": object})
     }
 
-    fn table(&self, rows: Vec<Value>, meta: Value, headers: bool) -> Value {
+    fn table(&self, rows: &[Value], meta: &Value, headers: bool) -> Value {
         let definitions: Value = if headers {
             self.resource.columns.iter().map(crate::apiserver::kinds::Column::definition).collect()
         } else {
@@ -117,7 +117,7 @@ impl Renderer {
                 let bare = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta});
                 let cells: Vec<Value> = self.resource.columns.iter().map(|_| "".into()).collect();
                 let row = json!({"cells": cells, "object": bare});
-                self.table(vec![row], json!({"resourceVersion": version.to_string()}), false)
+                self.table(&[row], &json!({"resourceVersion": version.to_string()}), false)
             }
         }
     }

@@ -16,20 +16,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Scope;
-use super::read::too_old;
+use super::read::{forbidden, too_old};
 use super::render::Renderer;
 use crate::apiserver::clock::Sources;
-use crate::apiserver::failure::{ApiError, Cause};
-use crate::apiserver::query::{Match, Query};
+use crate::apiserver::failure::ApiError;
+use crate::apiserver::query::{MATCH, Match, Query};
 use crate::apiserver::selector::Selector;
 use crate::apiserver::store::{After, Change, Key, Object, Store};
 
 /// Changes turned into lines at a time; bounds what a watcher buffers.
 const BATCH: usize = 64;
 /// How long a watch lasts when the client does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How often an idle watch that wants bookmarks gets one.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long before its timeout a watch gets its last bookmark.
 const BOOKMARK_LAST: Duration = Duration::from_secs(2);
 
@@ -103,20 +103,16 @@ fn start(query: &Query) -> Result<Start, ApiError> {
     let rv = query.resource_version()?;
     let not_older = query.version_match()? == Some(Match::NotOlderThan);
     match query.get("sendInitialEvents") {
-        "" if query.version_match()?.is_some() => Err(ApiError::invalid_request(&[Cause::forbidden(
-            "resourceVersionMatch",
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        )])),
+        "" if query.version_match()?.is_some() => {
+            Err(forbidden(MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+        }
         "true" | "1" if not_older => Ok(Start::Everything { close_with_bookmark: query.flag("allowWatchBookmarks") }),
         "false" | "0" if not_older => Ok(rv.filter(|&rv| rv > 0).map_or(Start::Everything { close_with_bookmark: false }, Start::After)),
         "" => Ok(match rv {
             None | Some(0) => Start::Everything { close_with_bookmark: false },
             Some(rv) => Start::After(rv),
         }),
-        _ => Err(ApiError::invalid_request(&[Cause::forbidden(
-            "resourceVersionMatch",
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        )])),
+        _ => Err(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")),
     }
 }
 

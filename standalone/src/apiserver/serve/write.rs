@@ -109,7 +109,7 @@ pub(super) async fn create(
         return Err(ApiError::method_not_allowed());
     }
     let context = context(core, scope, query, parts)?;
-    let dry = query.dry_run()?;
+    let dry = query.dry_run("CreateOptions")?;
     let meta = |field: &str| sent["metadata"][field].as_str().unwrap_or_default().to_owned();
     let (given, prefix) = (meta("name"), meta("generateName"));
     let generated = given.is_empty() && !prefix.is_empty();
@@ -162,10 +162,9 @@ pub(super) async fn replace(
     mut sent: Value,
 ) -> Result<Reply, ApiError> {
     let context = context(core, scope, query, parts)?;
-    // A body without a name can only mean the object of the URL.
     if sent["metadata"].is_object() && sent["metadata"]["name"].as_str().unwrap_or_default().is_empty() {
         return Err(ApiError::bad_request(format!(
-            "the name of the object () does not match the name on the URL ({})",
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
             scope.name
         )));
     }
@@ -173,7 +172,7 @@ pub(super) async fn replace(
         map.entry("metadata").or_insert_with(|| json!({}));
     }
     let decide = decide_update(context, scope.name.clone(), move |_, _| Ok(sent.clone()));
-    let done = run(scope, scope.key(), decide, query.dry_run()?).await?;
+    let done = run(scope, scope.key(), decide, query.dry_run("UpdateOptions")?).await?;
     Ok(reply(renderer, done))
 }
 
@@ -221,12 +220,12 @@ pub(super) async fn patch(
         }
         _ => return Err(unsupported_patch(resource.custom)),
     };
-    let done = run(scope, scope.key(), decide, query.dry_run()?).await?;
+    let done = run(scope, scope.key(), decide, query.dry_run("PatchOptions")?).await?;
     Ok(reply(renderer, done))
 }
 
 fn patch_options(cause: &Cause) -> ApiError {
-    ApiError::invalid_named("PatchOptions.meta.k8s.io", "", "meta.k8s.io", "PatchOptions", std::slice::from_ref(cause))
+    ApiError::invalid_options("PatchOptions", std::slice::from_ref(cause))
 }
 
 /// A patch that is none, or that does not fit the object.
@@ -306,10 +305,8 @@ fn apply_failed(context: &Context, name: &str, error: &ApplyError) -> ApiError {
         }
         ApplyError::ManagedFieldsGiven => ApiError::bad_request(error.to_string()),
         ApplyError::Typed { .. } => ApiError::unknown(format!(
-            "failed to create typed patch object ({}/{name}; {}, Kind={}): {error}",
-            context.namespace,
-            context.resource.api_version(),
-            context.resource.kind
+            "failed to create typed patch object ({}/{name}; {}/{}, Kind={}): {error}",
+            context.namespace, context.resource.group, context.resource.version, context.resource.kind
         )),
         ApplyError::Managed(_) => ApiError::internal(error.to_string()),
     }
@@ -331,7 +328,7 @@ pub(super) async fn delete(
     options: DeleteOptions,
 ) -> Result<Reply, ApiError> {
     let context = context(core, scope, query, parts)?;
-    let dry = query.dry_run()? || query::dry_run(options.dry_run.iter().map(String::as_str))?;
+    let dry = query.dry_run("DeleteOptions")? || query::dry_run("DeleteOptions", options.dry_run.iter().map(String::as_str))?;
     let decide = decide_delete(context, scope.name.clone(), options);
     let done = run(scope, scope.key(), decide, dry).await?;
     if done.effect != Effect::Removed {
@@ -359,7 +356,7 @@ pub(super) async fn delete_collection(
         return Err(ApiError::method_not_allowed());
     }
     let context = context(core, scope, query, parts)?;
-    let dry = query.dry_run()? || query::dry_run(options.dry_run.iter().map(String::as_str))?;
+    let dry = query.dry_run("DeleteOptions")? || query::dry_run("DeleteOptions", options.dry_run.iter().map(String::as_str))?;
     let snapshot = scope.store.list(&scope.resource.table, scope.namespace());
     let mut deleted = Vec::new();
     for (key, object) in snapshot.objects.iter().filter(|(key, object)| selector.matches(key, object)) {

@@ -9,6 +9,7 @@ mod object;
 mod state;
 mod writer;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -83,6 +84,20 @@ pub(crate) enum Effect {
     Unchanged,
 }
 
+/// One object and where it lives.
+pub(crate) type Located = (Arc<str>, Key, Arc<Object>);
+
+/// What [`Store::survey`] found.
+#[derive(Default)]
+pub(crate) struct Survey {
+    /// Objects that are being deleted or have owners.
+    pub(crate) watched: Vec<Located>,
+    /// Objects in namespaces that are being deleted.
+    pub(crate) stranded: Vec<Located>,
+    /// Uids of all owners named, and whether such an object exists.
+    pub(crate) owners: BTreeMap<String, bool>,
+}
+
 /// Handle on the store.
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -109,16 +124,25 @@ impl Shared {
 impl Store {
     /// Opens the backing, reads it and starts the writer. A new store's resourceVersions start at
     /// `seed`, so that one lost and made anew never counts below what clients remember.
-    pub(crate) async fn open(backing: Backing, seed: u64) -> Result<Self, OpenStoreError> {
-        match backing {
-            Backing::Memory => Ok(Self::start(State::new(seed), None)),
+    /// `tables` are there from the start, so that their history is whole from here on.
+    pub(crate) async fn open(
+        backing: Backing,
+        seed: u64,
+        tables: impl Iterator<Item = &Arc<str>>,
+    ) -> Result<Self, OpenStoreError> {
+        let (mut state, durable): (State, Option<Box<dyn backing::Durable>>) = match backing {
+            Backing::Memory => (State::new(seed), None),
             Backing::File(path) => {
                 let aborted = OpenStoreError::Aborted { path: path.clone() };
                 let opened = tokio::task::spawn_blocking(move || open_file(&path, seed)).await;
                 let (file, state) = opened.map_err(|_| aborted)??;
-                Ok(Self::start(state, Some(Box::new(file))))
+                (state, Some(Box::new(file)))
             }
+        };
+        for table in tables {
+            state.table(table);
         }
+        Ok(Self::start(state, durable))
     }
 
     fn start(state: State, durable: Option<Box<dyn backing::Durable>>) -> Self {
@@ -161,9 +185,29 @@ impl Store {
         self.shared.read().rv
     }
 
-    /// All tables by name.
-    pub(crate) fn tables(&self) -> Vec<Arc<str>> {
-        self.shared.read().tables.keys().cloned().collect()
+    /// What housekeeping looks after, found in one go and without copying the rest.
+    pub(crate) fn survey(&self) -> Survey {
+        let state = self.shared.read();
+        let mut survey = Survey::default();
+        let mut emptying: BTreeSet<&str> = BTreeSet::new();
+        state.visit(|table, key, object| {
+            if object.deleting || !object.owners.is_empty() {
+                survey.watched.push((table.clone(), key.clone(), object.clone()));
+                survey.owners.extend(object.owners.iter().map(|owner| (owner.uid.clone(), false)));
+            }
+            if object.deleting && **table == *super::kinds::NAMESPACES {
+                emptying.insert(&key.name);
+            }
+        });
+        state.visit(|table, key, object| {
+            if let Some(alive) = survey.owners.get_mut(&*object.uid) {
+                *alive = true;
+            }
+            if emptying.contains(&*key.namespace) {
+                survey.stranded.push((table.clone(), key.clone(), object.clone()));
+            }
+        });
+        survey
     }
 
     /// Decides and, if that changes anything, makes it durable. Returns once it is.

@@ -166,6 +166,15 @@ impl State {
         Ok((changes, upto))
     }
 
+    /// Looks at every object, table by table.
+    pub(super) fn visit<'s>(&'s self, mut look: impl FnMut(&'s Arc<str>, &'s Key, &'s Arc<Object>)) {
+        for (name, table) in &self.tables {
+            for (key, object) in &table.objects {
+                look(name, key, object);
+            }
+        }
+    }
+
     pub(super) fn subscribe(&mut self, table: &Arc<str>) -> watch::Receiver<u64> {
         self.table(table).changed.subscribe()
     }

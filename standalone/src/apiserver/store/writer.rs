@@ -89,7 +89,7 @@ pub(super) async fn run(
         let mut next = Some(first);
         while let Some(message) = next.take() {
             match message {
-                Message::Write(write) => writes.push(write),
+                Message::Write(write) => writes.push(*write),
                 Message::Close(done) => closing = Some(done),
             }
             if closing.is_none() && writes.len() < BATCH {
@@ -110,7 +110,7 @@ pub(super) async fn run(
 }
 
 /// Runs one batch from decision to answers.
-async fn take(shared: &Shared, medium: Medium, writes: Vec<Box<Write>>, announce: &watch::Sender<u64>) -> Medium {
+async fn take(shared: &Shared, medium: Medium, writes: Vec<Write>, announce: &watch::Sender<u64>) -> Medium {
     let medium = match settle(shared, medium, announce).await {
         Ok(medium) => medium,
         Err((medium, error)) => {
@@ -160,11 +160,11 @@ fn publish(shared: &Shared, batch: Batch, announce: &watch::Sender<u64>) {
     announce.send_replace(rv);
 }
 
-fn decide(state: &State, writes: Vec<Box<Write>>) -> (Batch, Answers) {
+fn decide(state: &State, writes: Vec<Write>) -> (Batch, Answers) {
     let mut batch = Batch { rv: state.rv, changes: Vec::new(), overlay: HashMap::new() };
     let mut answers = Vec::with_capacity(writes.len());
     for write in writes {
-        let Write { resource, key, decide, guess, reply } = *write;
+        let Write { resource, key, decide, guess, reply } = write;
         let result = decide_one(state, &mut batch, &resource, &key, &decide, guess);
         answers.push((reply, result));
     }

@@ -28,7 +28,7 @@ fn config_map(name: &str) -> ConfigMap {
 async fn discovery_finds_every_kind() {
     let client = server().await.client("default");
     let found = kube::discovery::Discovery::new(client).run().await.unwrap();
-    let kinds: BTreeSet<String> = found.groups().flat_map(|g| g.recommended_resources()).map(|(r, _)| r.kind).collect();
+    let kinds: BTreeSet<String> = found.groups().flat_map(kube::discovery::ApiGroup::recommended_resources).map(|(r, _)| r.kind).collect();
     for kind in ["ConfigMap", "Secret", "Namespace", "Event", "Lease", "ControllerRevision", "CustomResourceDefinition", "Workload"] {
         assert!(kinds.contains(kind), "{kind} in {kinds:?}");
     }

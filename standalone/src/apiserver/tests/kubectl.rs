@@ -28,7 +28,7 @@ impl Kubectl<'_> {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).await.unwrap();
-        let waiting = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output());
+        let waiting = tokio::time::timeout(Duration::from_mins(1), child.wait_with_output());
         let output = waiting.await.expect("kubectl ended").unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())

@@ -31,11 +31,11 @@ async fn every_refusal_has_kubernetes_code_reason_and_words() {
         (Method::POST, WORKLOADS.to_owned(), "", workload("there", "a"), 409, "AlreadyExists", "workloads.longshore.dev \"there\" already exists"),
         (Method::POST, "/api/v1/namespaces/no/configmaps".to_owned(), "", config_map("a", "a"), 404, "NotFound", "namespaces \"no\" not found"),
         (Method::POST, WORKLOADS.to_owned(), "", bare, 422, "Invalid", "Workload.longshore.dev \"\" is invalid: metadata.name: Required value: name or generateName is required"),
-        (Method::POST, WORKLOADS.to_owned(), "", foreign, 422, "Invalid", "Workload.longshore.dev \"x\" is invalid: kind: Invalid value: \"Foo\": must be Workload"),
+        (Method::POST, WORKLOADS.to_owned(), "", foreign, 422, "Invalid", "Foo.longshore.dev \"x\" is invalid: kind: Invalid value: \"Foo\": must be Workload"),
         (Method::POST, format!("{WORKLOADS}?fieldValidation=Strict"), "", unknown, 400, "BadRequest", "Workload in version \"v1alpha1\" cannot be handled as a Workload: strict decoding error: unknown field \"spec.foo\""),
         (Method::POST, WORKLOADS.to_owned(), "", workload("x", "forbidden"), 422, "Invalid", "Workload.longshore.dev \"x\" is invalid: spec: Invalid value: no such image"),
         (Method::POST, WORKLOADS.to_owned(), "text/plain", workload("x", "a"), 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"),
-        (Method::PUT, there.clone(), "", workload("there", "b"), 422, "Invalid", "Workload.longshore.dev \"there\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"),
+        (Method::PUT, there.clone(), "", workload("there", "b"), 422, "Invalid", "workloads.longshore.dev \"there\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"),
         (Method::PUT, there.clone(), "", workload("other", "b"), 400, "BadRequest", "the name of the object (other) does not match the name on the URL (there)"),
         (Method::PATCH, there.clone(), strategic, json!({}), 415, "UnsupportedMediaType", ""),
         (Method::PATCH, there.clone(), "application/json", json!({}), 415, "UnsupportedMediaType", ""),
@@ -213,7 +213,7 @@ async fn dependents_follow_their_owner_as_the_policy_says() {
         assert_eq!(get(&server, &format!("{WORKLOADS}/owner")).await.0, StatusCode::NOT_FOUND, "{policy}");
         let (code, dependent) = get(&server, &format!("{CONFIG_MAPS}/dependent")).await;
         assert_eq!(code == StatusCode::OK, dependent_stays, "{policy}");
-        assert!(dependent_stays != dependent["metadata"]["ownerReferences"].is_array());
+        assert!(!dependent["metadata"]["ownerReferences"].is_array(), "gone or disowned");
         delete(&server, &format!("{CONFIG_MAPS}/dependent")).await;
     }
 }
@@ -263,6 +263,10 @@ async fn secrets_take_plain_text_and_keep_their_type() {
     assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
     let (_, refused) = post(&server, secrets, &json!({"metadata": {"name": "t"}, "data": {"a": "%%hunter2"}})).await;
     assert_eq!(refused["reason"], "BadRequest");
+    assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    let strict = format!("{secrets}/s?fieldValidation=Strict");
+    let (_, refused) = merge(&server, &strict, &json!({"stringData": {"x": "hunter2"}, "dta": {}})).await;
+    assert_eq!(refused["reason"], "Invalid");
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
 }
 

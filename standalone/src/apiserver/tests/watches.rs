@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::toy::{CONFIG_MAPS, config_map, delete, get, merge, post, send, server, watched};
 use crate::apiserver::ApiServer;
+use crate::apiserver::store::{Action, Decide, HISTORY_CHANGES, Key};
 
 fn kinds(events: &[(String, Value)]) -> Vec<&str> {
     events.iter().map(|(kind, _)| kind.as_str()).collect()
@@ -45,9 +46,11 @@ async fn a_slow_watcher_is_ended_and_must_list_again() {
     let (_, list) = get(&server, CONFIG_MAPS).await;
     let from = list["metadata"]["resourceVersion"].as_str().unwrap();
     post(&server, CONFIG_MAPS, &config_map("a", "web")).await;
-    let path = format!("{CONFIG_MAPS}/a");
-    for n in 0..crate::apiserver::store::HISTORY_CHANGES + 1 {
-        merge(&server, &path, &json!({"data": {"k": n.to_string()}})).await;
+    let resource = server.core.registry.by_table("configmaps").unwrap();
+    for n in 0..=HISTORY_CHANGES {
+        let object = json!({"metadata": {"name": "a"}, "data": {"k": n.to_string()}});
+        let put: Decide = Box::new(move |_| Ok(Action::Put(object.clone()).into()));
+        server.core.store.write(resource.clone(), Key::new("default", "a"), put).await.unwrap();
     }
     let events = watched(&server, &format!("{CONFIG_MAPS}?watch=1&resourceVersion={from}&timeoutSeconds=1")).await;
     assert_eq!(kinds(&events), ["ERROR"]);

@@ -1,0 +1,177 @@
+//! The REST side: which resources the server has, and the five requests these commands make.
+
+use anyhow::{Context, bail};
+use http::Request;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
+use kube::Client;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::manifests::Manifest;
+
+/// The group-versions these commands know; the server says which resources are in them.
+const GROUP_VERSIONS: [&str; 5] =
+    ["v1", "longshore.dev/v1alpha1", "apps/v1", "coordination.k8s.io/v1", "apiextensions.k8s.io/v1"];
+
+/// What the server serves.
+pub(super) struct Resources(Vec<Resource>);
+
+/// One resource of the server.
+pub(super) struct Resource {
+    group_version: &'static str,
+    plural: String,
+    singular: String,
+    kind: String,
+    short_names: Vec<String>,
+    pub(super) namespaced: bool,
+}
+
+impl Resource {
+    /// The URL of one object, or of all; of one namespace, or of all.
+    pub(super) fn url(&self, namespace: Option<&str>, name: Option<&str>) -> String {
+        let root = if self.group_version.contains('/') { "/apis" } else { "/api" };
+        let mut url = format!("{root}/{}", self.group_version);
+        if let Some(namespace) = namespace.filter(|_| self.namespaced) {
+            url = format!("{url}/namespaces/{}", percent_encode(namespace));
+        }
+        url = format!("{url}/{}", self.plural);
+        match name {
+            Some(name) => format!("{url}/{}", percent_encode(name)),
+            None => url,
+        }
+    }
+
+    /// `workload.longshore.dev`, as kubectl prints it.
+    pub(super) fn qualified_name(&self) -> String {
+        let kind = self.kind.to_lowercase();
+        match self.group_version.split_once('/') {
+            Some((group, _)) => format!("{kind}.{group}"),
+            None => kind,
+        }
+    }
+}
+
+impl Resources {
+    /// Asks the server.
+    pub(super) async fn discover(client: &Client) -> anyhow::Result<Self> {
+        let mut resources = Vec::new();
+        for group_version in GROUP_VERSIONS {
+            let root = if group_version.contains('/') { "/apis" } else { "/api" };
+            let list: Option<APIResourceList> =
+                optional(send(client, Request::get(format!("{root}/{group_version}")), Vec::new()).await)
+                    .context("ask the server what it serves")?;
+            let served = list.map(|l| l.resources).unwrap_or_default();
+            // Subresources (`workloads/status`) are no kinds of their own.
+            for resource in served.into_iter().filter(|r| !r.name.contains('/')) {
+                resources.push(Resource::new(group_version, resource));
+            }
+        }
+        Ok(Self(resources))
+    }
+
+    /// The resource of that plural, singular, kind or short name.
+    pub(super) fn by_any_name(&self, name: &str) -> anyhow::Result<&Resource> {
+        let wanted = name.to_lowercase();
+        let wanted = wanted.split_once('.').map_or(wanted.as_str(), |(first, _)| first);
+        let found = self.0.iter().find(|r| {
+            r.plural == wanted
+                || r.singular == wanted
+                || r.kind.to_lowercase() == wanted
+                || r.short_names.iter().any(|s| s == wanted)
+        });
+        let known = || self.0.iter().map(|r| r.plural.as_str()).collect::<Vec<_>>().join(", ");
+        found.with_context(|| format!("the server has no kind {name:?}; it has {}", known()))
+    }
+
+    /// The URL of a manifest's object.
+    pub(super) fn object_url(&self, manifest: &Manifest) -> anyhow::Result<String> {
+        let found =
+            self.0.iter().find(|r| r.group_version == manifest.api_version && r.kind == manifest.kind);
+        let resource = found.with_context(|| {
+            format!("the server has no kind {} in {}", manifest.kind, manifest.api_version)
+        })?;
+        Ok(resource.url(Some(&manifest.namespace), Some(&manifest.name)))
+    }
+}
+
+impl Resource {
+    fn new(group_version: &'static str, resource: APIResource) -> Self {
+        let singular = if resource.singular_name.is_empty() {
+            resource.kind.to_lowercase()
+        } else {
+            resource.singular_name
+        };
+        Self {
+            group_version,
+            plural: resource.name,
+            singular,
+            kind: resource.kind,
+            short_names: resource.short_names.unwrap_or_default(),
+            namespaced: resource.namespaced,
+        }
+    }
+}
+
+/// GET.
+pub(super) async fn get(client: &Client, url: &str) -> anyhow::Result<Value> {
+    Ok(send(client, Request::get(url), Vec::new()).await?)
+}
+
+/// GET; `None` for 404.
+pub(super) async fn get_optional(client: &Client, url: &str) -> anyhow::Result<Option<Value>> {
+    optional(send(client, Request::get(url), Vec::new()).await)
+}
+
+/// GET as the server's own table, with its printer columns.
+pub(super) async fn get_table(client: &Client, url: &str) -> anyhow::Result<Value> {
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    Ok(send(client, Request::get(url).header(http::header::ACCEPT, accept), Vec::new()).await?)
+}
+
+/// PATCH by server-side apply. Fields of another manager are not taken: that is a conflict, told as such.
+pub(super) async fn server_side_apply(
+    client: &Client,
+    url: &str,
+    object: &Value,
+    manager: &str,
+    dry_run: bool,
+) -> anyhow::Result<Value> {
+    let dry_run = if dry_run { "&dryRun=All" } else { "" };
+    let url = format!("{url}?fieldManager={manager}&fieldValidation=Strict{dry_run}");
+    let request = Request::patch(url).header(http::header::CONTENT_TYPE, "application/apply-patch+yaml");
+    Ok(send(client, request, serde_json::to_vec(object).context("write JSON")?).await?)
+}
+
+/// DELETE; whether there was something.
+pub(super) async fn delete(client: &Client, url: &str) -> anyhow::Result<bool> {
+    let deleted: Option<Value> = optional(send(client, Request::delete(url), Vec::new()).await)?;
+    Ok(deleted.is_some())
+}
+
+fn optional<T>(result: Result<T, kube::Error>) -> anyhow::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => bail!(error),
+    }
+}
+
+async fn send<T: DeserializeOwned>(
+    client: &Client,
+    request: http::request::Builder,
+    body: Vec<u8>,
+) -> Result<T, kube::Error> {
+    client.request(request.body(body).map_err(kube::Error::HttpError)?).await
+}
+
+/// For one path segment or query value (RFC 3986: everything but the unreserved is escaped).
+pub(super) fn percent_encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
+            _ => write!(out, "%{byte:02X}").expect("writing to a String"),
+        }
+        out
+    })
+}

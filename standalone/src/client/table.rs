@@ -1,0 +1,72 @@
+//! A server's `meta.k8s.io/v1` Table as aligned text.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+/// Prints the columns of priority 0, or all of them; with the namespace first where objects of several
+/// are shown.
+pub(super) fn print(table: &Value, wide: bool, namespaces: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let empty = Vec::new();
+    let rows = table["rows"].as_array().unwrap_or(&empty);
+    if rows.is_empty() {
+        writeln!(out, "No resources found.")?;
+        return Ok(());
+    }
+    let columns = table["columnDefinitions"].as_array().unwrap_or(&empty);
+    let shown: Vec<usize> =
+        (0..columns.len()).filter(|i| wide || columns[*i]["priority"].as_i64().unwrap_or(0) == 0).collect();
+    let mut lines = Vec::with_capacity(rows.len() + 1);
+    let mut header: Vec<String> = shown.iter().map(|i| text(&columns[*i]["name"]).to_uppercase()).collect();
+    if namespaces {
+        header.insert(0, "NAMESPACE".to_owned());
+    }
+    lines.push(header);
+    for row in rows {
+        let mut line: Vec<String> = shown.iter().map(|i| text(&row["cells"][*i])).collect();
+        if namespaces {
+            line.insert(0, text(&row["object"]["metadata"]["namespace"]));
+        }
+        lines.push(line);
+    }
+    let widths: Vec<usize> = (0..lines[0].len())
+        .map(|i| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0))
+        .collect();
+    for line in lines {
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", cells.join("   ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn text(cell: &Value) -> String {
+    match cell {
+        Value::Null => "<none>".to_owned(),
+        Value::String(text) if text.is_empty() => "<none>".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_align_and_low_priority_ones_are_for_wide() {
+        let table = json!({
+            "columnDefinitions": [{"name": "Name", "priority": 0}, {"name": "Why", "priority": 1}],
+            "rows": [{"cells": ["a-long-name", "x"]}, {"cells": ["b", null]}],
+        });
+        let show = |wide| {
+            let mut out = Vec::new();
+            print(&table, wide, false, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(show(false), "NAME\na-long-name\nb\n");
+        assert_eq!(show(true), "NAME          WHY\na-long-name   x\nb             <none>\n");
+    }
+}

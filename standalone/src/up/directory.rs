@@ -1,0 +1,179 @@
+//! The site's directory: one process at a time, and the files other programs read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Another process runs on it.
+    #[error("another longshore (pid {pid}) runs on {dir}; stop it, or give this one another --dir")]
+    InUse {
+        /// The directory.
+        dir: String,
+        /// The other process, or `unknown`.
+        pid: String,
+    },
+    /// The file system said no.
+    #[error("{operation} {path}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+fn io<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> DirectoryError + 'a {
+    move |source| DirectoryError::Io { operation, path: path.display().to_string(), source }
+}
+
+/// A directory this process holds. The lock goes with the process, also when it is killed.
+#[derive(Debug)]
+pub struct SiteDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// `DIR/ready.json`: where everything is. Parts that do not exist are null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The kubeconfig's absolute path.
+    pub kubeconfig: Option<String>,
+    /// The API server's URL.
+    pub api: Option<String>,
+    /// The bus's URL.
+    pub bus: Option<String>,
+    /// The gateway's URL.
+    pub gateway: Option<String>,
+    /// The Device of this machine.
+    pub device: Option<String>,
+    /// This process.
+    pub pid: u32,
+}
+
+impl SiteDirectory {
+    /// `/var/lib/longshore` for root, else `~/.local/share/longshore`.
+    pub fn default_path() -> PathBuf {
+        if rustix::process::geteuid().is_root() {
+            return PathBuf::from("/var/lib/longshore");
+        }
+        let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/share");
+        data.unwrap_or_else(home).join("longshore")
+    }
+
+    /// Makes the directory (0700) if need be, and takes it for this process.
+    ///
+    /// What an earlier run said of itself is taken away: `ready.json` says that everything serves now.
+    pub fn take(path: &Path) -> Result<Self, DirectoryError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create", path))?;
+        let path = path.canonicalize().map_err(io("resolve", path))?;
+        let lock_path = path.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(io("open", &lock_path))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            lock.read_to_string(&mut pid).map_err(io("read", &lock_path))?;
+            let pid = if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() };
+            return Err(DirectoryError::InUse { dir: path.display().to_string(), pid });
+        }
+        lock.set_len(0).map_err(io("write", &lock_path))?;
+        lock.rewind().map_err(io("write", &lock_path))?;
+        writeln!(lock, "{}", std::process::id()).map_err(io("write", &lock_path))?;
+        let directory = Self { path, _lock: lock };
+        directory.withdraw_ready()?;
+        Ok(directory)
+    }
+
+    /// The absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The port the API server had last time, so that an old kubeconfig stays right.
+    pub fn last_api_port(&self) -> Option<u16> {
+        fs::read_to_string(self.path.join("api-port")).ok()?.trim().parse().ok()
+    }
+
+    /// Remembers the API server's port.
+    pub fn remember_api_port(&self, port: u16) -> Result<(), DirectoryError> {
+        write_private(&self.path.join("api-port"), format!("{port}\n").as_bytes())
+    }
+
+    /// Says that all parts serve.
+    pub fn announce_ready(&self, ready: &Ready) -> Result<(), DirectoryError> {
+        let mut json = serde_json::to_vec_pretty(ready).expect("Ready serialises");
+        json.push(b'\n');
+        write_private(&self.path.join("ready.json"), &json)
+    }
+
+    /// Takes `ready.json` away: not all parts serve (any more).
+    pub fn withdraw_ready(&self) -> Result<(), DirectoryError> {
+        let path = self.path.join("ready.json");
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io("remove", &path)(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes a file whole or not at all, readable by its owner only.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DirectoryError> {
+    let temporary = path.with_extension("tmp");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(io("create", &temporary))?;
+    file.write_all(content).map_err(io("write", &temporary))?;
+    file.sync_all().map_err(io("sync", &temporary))?;
+    fs::rename(&temporary, path).map_err(io("rename", &temporary))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_second_taker_is_refused_with_the_pid_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = SiteDirectory::take(dir.path()).unwrap();
+        let refused = SiteDirectory::take(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        drop(first);
+        SiteDirectory::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn ready_is_private_whole_and_withdrawn_by_the_next_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = SiteDirectory::take(dir.path()).unwrap();
+        let ready = Ready { kubeconfig: None, api: None, bus: None, gateway: None, device: None, pid: 7 };
+        site.announce_ready(&ready).unwrap();
+        let path = dir.path().join("ready.json");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(serde_json::from_slice::<Ready>(&fs::read(&path).unwrap()).unwrap(), ready);
+        drop(site);
+        let _again = SiteDirectory::take(dir.path()).unwrap();
+        assert!(!path.exists());
+    }
+}

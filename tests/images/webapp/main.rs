@@ -9,6 +9,7 @@
 //! | `webapp` | as `$MODE` says: `serve` (default), `sleep`, or `exit` with `$CODE` after `$AFTER` seconds |
 //! | `webapp touch FILE`, `webapp rm FILE` | makes or removes a file, e.g. `/tmp/sick` |
 //! | `webapp cat [FILE]` | prints a file, or copies its standard input to its standard output |
+//! | `webapp get HOST PORT PATH` | prints what another web server answers, found by its name |
 //! | `webapp probe` | asks its own `/healthz`; exit 1 when sick: for exec probes and HEALTHCHECK |
 //!
 //! It serves on `$PORT` (8080): `/` answers `$GREETING from $VERSION`; `/healthz` 200, or 503 when
@@ -35,9 +36,10 @@ fn main() -> ExitCode {
         ["rm", file] => fs::remove_file(file).map(|()| ExitCode::SUCCESS),
         ["cat"] => io::copy(&mut io::stdin(), &mut io::stdout()).map(|_| ExitCode::SUCCESS),
         ["cat", file] => print_file(file),
+        ["get", host, port, path] => get(host, port, path),
         ["probe"] => probe(),
         _ => Err(io::Error::other(
-            "usage: webapp [touch FILE | rm FILE | cat [FILE] | probe]",
+            "usage: webapp [touch FILE | rm FILE | cat [FILE] | get HOST PORT PATH | probe]",
         )),
     };
     done.unwrap_or_else(|error| {
@@ -127,19 +129,35 @@ fn print_file(file: &str) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn get(host: &str, port: &str, path: &str) -> io::Result<ExitCode> {
+    let port = port.parse().map_err(io::Error::other)?;
+    let reply = ask(host, port, path)?;
+    print!("{}", reply.split_once("\r\n\r\n").map_or("", |(_, body)| body));
+    Ok(outcome(&reply))
+}
+
 fn probe() -> io::Result<ExitCode> {
-    let port: u16 = number("PORT", 8080)?;
-    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    let reply = ask("127.0.0.1", number("PORT", 8080)?, "/healthz")?;
+    println!("{}", reply.lines().next().unwrap_or("no answer"));
+    Ok(outcome(&reply))
+}
+
+/// The whole answer of a server that closes the connection after it.
+fn ask(host: &str, port: u16, path: &str) -> io::Result<String> {
+    let mut server = TcpStream::connect((host, port))?;
     server.set_read_timeout(Some(IDLE))?;
-    server.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    server.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
     let mut reply = String::new();
     server.read_to_string(&mut reply)?;
-    println!("{}", reply.lines().next().unwrap_or("no answer"));
-    Ok(if reply.starts_with("HTTP/1.1 200") {
+    Ok(reply)
+}
+
+fn outcome(reply: &str) -> ExitCode {
+    if reply.starts_with("HTTP/1.1 200") {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 fn variable(name: &str, default: &str) -> String {

@@ -225,7 +225,7 @@ impl ApiServer {
 }
 
 /// Where kube-apiserver, kubectl and etcd are, built by the first to ask; `None` without Go.
-async fn tools() -> Result<Option<PathBuf>> {
+pub(super) async fn tools() -> Result<Option<PathBuf>> {
     static TOOLS: OnceCell<Option<PathBuf>> = OnceCell::const_new();
     TOOLS.get_or_try_init(build_tools).await.cloned()
 }

@@ -11,13 +11,18 @@ mod bridge;
 mod footprint;
 
 pub mod apiserver;
+pub mod containers;
 pub mod dockerd;
 pub mod http;
 pub mod images;
+pub mod objects;
 pub mod ports;
 pub mod process;
 pub mod registry;
+pub mod site;
+pub mod tap;
 mod tar;
+pub mod watch;
 
 use std::env;
 use std::io::{self, Write};
@@ -28,7 +33,10 @@ use anyhow::{Context, Result, bail};
 pub use apiserver::ApiServer;
 pub use dockerd::Dockerd;
 pub use images::{Image, ImageBuilder, webapp};
+pub use objects::{Kind, Objects};
 pub use registry::Registry;
+pub use site::{Site, SiteOptions};
+pub use tap::Tap;
 
 /// The repository's root, where scripts and test images are.
 pub fn repository() -> PathBuf {

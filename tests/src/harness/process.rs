@@ -118,6 +118,22 @@ impl Process {
         self.kill9()
     }
 
+    /// SIGTERM to the process alone, as a service manager sends it first; how it ended. It is not killed:
+    /// one that does not end in time is an error.
+    pub async fn terminate(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let pid = Pid::from_child(&self.child);
+        if self.ended.is_none() {
+            kill_process(pid, Signal::TERM).with_context(|| format!("sending SIGTERM to {}", self.name))?;
+        }
+        let what = format!("{} ends on SIGTERM", self.name);
+        let ended = wait_until(&what, patience, async || match self.reap() {
+            Ok(Some(status)) => Ok(Ok(status)),
+            Ok(None) => Err("it runs on".to_owned()),
+            Err(error) => Ok(Err(error)),
+        });
+        ended.await?
+    }
+
     /// The last lines of its output, for error messages.
     pub fn log_tail(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();

@@ -209,7 +209,9 @@ impl Site {
         {
             warn!("stop the agent: {error}");
         }
-        controller.stop().await;
+        if let Err(error) = controller.stop().await {
+            warn!("stop the controller: {error}");
+        }
         drop(broker);
         if let Some(api) = api {
             api.stop().await;

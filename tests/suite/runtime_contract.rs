@@ -16,7 +16,7 @@ use futures::StreamExt as _;
 
 use lab::{Case, DockerLab, Lab, SimLab};
 
-type Run = for<'a> fn(Case<'a>) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+type Run = for<'a> fn(Case<'a>) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
 macro_rules! cases {
     ($($module:ident::$case:ident),* $(,)?) => {

@@ -26,22 +26,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
+    InspectContainerOptions, KillContainerOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveImageOptions, RenameContainerOptionsBuilder,
     RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use futures::stream::BoxStream;
 use longshore_plan::desired::{DesiredNetwork, DesiredVolume};
 use longshore_plan::names::EngineId;
-use longshore_plan::spec::{MountSource, Resources, RestartPolicy};
+use longshore_plan::spec::{Resources, RestartPolicy};
 use serde::Deserialize;
 
 use super::{
     ContainerDetail, ContainerSummary, CreateRequest, ExecResult, ImageInfo, NetworkInfo, PullProgressSender,
     RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent, RuntimeInfo, VolumeInfo,
 };
-use connection::{ApiVersion, CHANGING, Connection, LOOKING};
-use error::{own, redact};
+use connection::{CHANGING, Connection, LOOKING};
+use error::own;
 use objects::gone_is_fine;
 
 /// How much longer than the grace period a stop may take.

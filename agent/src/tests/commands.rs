@@ -125,7 +125,7 @@ async fn a_field_this_agent_does_not_know_is_refused_by_its_path() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_is_counted_and_dropped() {
-    let mut world = ready().await;
+    let world = ready().await;
     let request = Topic::Request(device());
     let own = Topic::Response(device(), label(CONTROLLER)).to_string();
     let counted = |w: &World| w.snapshot().counters.malformed;
@@ -157,7 +157,7 @@ async fn what_cannot_be_read_is_counted_and_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_actions_and_expired_commands_are_answered() {
-    let mut world = ready().await;
+    let world = ready().await;
     let unknown = world.controller.envelope("container.paint", json!({}));
     let mut expired = world.controller.envelope(action::REPORT_GET, json!({}));
     expired.ttl_ms = 0;

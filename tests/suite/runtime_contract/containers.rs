@@ -376,12 +376,8 @@ pub(super) async fn commands_inside_end_with_their_code(case: Case<'_>) -> Resul
             "{missing:?}"
         );
         let before = tokio::time::Instant::now();
-        let forever = runtime.exec(
-            &id,
-            &["/webapp".to_owned(), "cat".to_owned(), "/dev/zero".to_owned()],
-            GRACE,
-        );
-        let error = forever.await.err().context("ended")?;
+        let endless = ["/webapp", "cat", "/dev/zero"].map(str::to_owned);
+        let error = runtime.exec(&id, &endless, GRACE).await.err().context("ended")?;
         ensure!(
             error.kind == RuntimeErrorKind::Timeout && before.elapsed() < SOON,
             "{error:?}"

@@ -37,7 +37,7 @@ pub(super) struct PullReferences {
 }
 
 /// An engine on the operating table.
-#[async_trait]
+#[async_trait(?Send)]
 pub(super) trait Lab: Send + Sync {
     fn runtime(&self) -> &dyn Runtime;
     /// Real files, processes and networks.
@@ -182,7 +182,7 @@ impl SimLab {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Lab for SimLab {
     fn runtime(&self) -> &dyn Runtime {
         &self.runtime
@@ -301,7 +301,7 @@ fn auth(server: &str, password: &str) -> RegistryAuth {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Lab for DockerLab {
     fn runtime(&self) -> &dyn Runtime {
         &self.runtime

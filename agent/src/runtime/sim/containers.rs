@@ -5,19 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use longshore_plan::desired::{DesiredNetwork, DesiredVolume};
 use longshore_plan::names::EngineId;
 use longshore_plan::observed::ContainerState;
 use longshore_plan::spec::{MountSource, Resources, RestartPolicy};
 use tokio::time::Instant;
 
-use super::behaviour::SimImage;
 use super::fault::Op;
 use super::journal::Actor;
-use super::registry::{Reference, image_id};
-use super::state::{Container, Network, Refusal, State};
+use super::registry::image_id;
+use super::state::{Container, Refusal, State};
 use crate::runtime::{
-    Attachment, ContainerDetail, ContainerSummary, CreateRequest, ImageInfo, NetworkInfo, RuntimeErrorKind,
+    Attachment, ContainerDetail, ContainerSummary, CreateRequest, RuntimeErrorKind,
     VolumeInfo,
 };
 

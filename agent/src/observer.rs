@@ -94,6 +94,8 @@ pub(crate) struct View {
     retries: Mutex<Retries>,
     /// Asks the task to connect to the engine again.
     lost: Notify,
+    /// Tells the task that another failed change has got its time.
+    rescheduled: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +128,7 @@ impl View {
             snapshot: watch::Sender::default(),
             retries: Mutex::default(),
             lost: Notify::new(),
+            rescheduled: Notify::new(),
         };
         // Of an earlier life's failures only the number of attempts is known, not when they were.
         let soon = Instant::now() + backoff::RETRY_FIRST;
@@ -182,6 +185,7 @@ impl View {
         };
         self.retries().at.insert(entry, Instant::now() + delay);
         self.compose();
+        self.rescheduled.notify_one();
     }
 
     /// When the next failed change becomes due.

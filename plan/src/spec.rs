@@ -348,7 +348,7 @@ pub enum RestartPolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Resources {
-    /// CPU limit in thousandths of a core.
+    /// CPU limit in thousandths of a core, at least 10: the kernel takes no less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_limit_millis: Option<u64>,
     /// CPU weight (Docker's shares, 2–262144), from the CPU request.

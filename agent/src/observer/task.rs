@@ -74,7 +74,7 @@ async fn connected(view: &Arc<View>, ids: &IdSource) -> Ended {
     let mut due: Option<Instant> = None;
     loop {
         let retry = view.next_retry();
-        // Cancel-safe: a stream's `next`, timers, and a notification that keeps its permit.
+        // Cancel-safe: a stream's `next`, timers, and notifications that keep their permit.
         tokio::select! {
             biased;
             () = view.lost.notified() => {
@@ -94,6 +94,8 @@ async fn connected(view: &Arc<View>, ids: &IdSource) -> Ended {
                     return Ended { answered: true, error: None };
                 }
             }
+            // Nothing but another look at when to wake.
+            () = view.rescheduled.notified() => {}
             () = until(retry) => view.compose(),
             () = sleep_until(next_pass) => {
                 next_pass = period();

@@ -64,6 +64,9 @@ struct Shared {
 }
 
 impl SimMachine {
+    /// 2026-01-01T00:00:00Z in Unix seconds: what the machine's clock shows when it is made.
+    pub const CLOCK_START: u64 = 1_767_225_600;
+
     /// A device with a running engine and nothing on it. Equal seeds and equal calls give equal histories
     /// (on a single-threaded runtime with paused time).
     pub fn new(seed: u64) -> Self {

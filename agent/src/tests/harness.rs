@@ -309,7 +309,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(1_700_000_000));
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(SimMachine::CLOCK_START));
         let broker = MemoryBroker::new(BrokerConfig::default());
         let machine = SimMachine::new(7);
         for image in ["hello:1", "hello:2"] {

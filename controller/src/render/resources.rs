@@ -5,10 +5,14 @@ use longshore_plan::spec::Resources;
 
 use super::context::Context;
 
+/// The kernel takes no CPU quota below 1 ms in a period of 100 ms: a container with less would be created
+/// and not start. Kubernetes' `minQuotaPeriod`.
+const LEAST_CPU_LIMIT: u64 = 10;
+
 /// Limits and reservations.
 ///
-/// As in Kubernetes, a CPU limit without a request is the request too, 1000m are 1024 shares, and a
-/// request above its limit is refused. A memory reservation is made only where one is asked for.
+/// As in Kubernetes, a CPU limit without a request is the request too, 1000m are 1024 shares, a limit
+/// below what the kernel takes is that least one, and a request above its limit is refused. A memory reservation is made only where one is asked for.
 pub(super) fn render(context: &mut Context<'_>, field: &str, resources: Option<&Declared>) -> Resources {
     let Some(Declared {
         limits,
@@ -22,6 +26,7 @@ pub(super) fn render(context: &mut Context<'_>, field: &str, resources: Option<&
     let cpu_limit = context
         .millis(&format!("{field}.limits.cpu"), cpu.as_ref())
         .filter(|millis| *millis > 0);
+    let least_limit = cpu_limit.map(|millis| millis.max(LEAST_CPU_LIMIT));
     let memory_limit = context.bytes(&format!("{field}.limits.memory"), memory.as_ref());
 
     let ResourceAmounts { cpu, memory } = requests.clone().unwrap_or_default();
@@ -38,7 +43,7 @@ pub(super) fn render(context: &mut Context<'_>, field: &str, resources: Option<&
         }
     }
     Resources {
-        cpu_limit_millis: cpu_limit,
+        cpu_limit_millis: least_limit,
         cpu_shares: cpu_request.or(cpu_limit).map(shares),
         cpuset_cpus: cpuset.clone(),
         memory_limit_bytes: memory_limit,

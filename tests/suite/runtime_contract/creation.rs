@@ -47,8 +47,8 @@ fn changes() -> Vec<Change> {
         }),
     );
     add(
-        "one-thousandth",
-        Box::new(|request| request.resources.cpu_limit_millis = Some(1)),
+        "the-least-cpu",
+        Box::new(|request| request.resources.cpu_limit_millis = Some(10)),
     );
     add(
         "labels",

@@ -274,7 +274,10 @@ impl DockerLab {
             .await?;
         let registry = match Registry::start().await? {
             Some(registry) => {
-                webapp("pulled:1", "v2")?.build().load(&docker).await?;
+                // A layer of its own: one that is there already comes without any progress.
+                let payload = (0..1 << 20_u32).map(|n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]);
+                let pulled = webapp("pulled:1", "v2")?.file("/payload", 0o644, payload.collect());
+                pulled.build().load(&docker).await?;
                 let reference = registry.push(&docker, "pulled:1").await?;
                 let none = None::<bollard::query_parameters::RemoveImageOptions>;
                 docker.remove_image("pulled:1", none, None).await?;

@@ -111,7 +111,8 @@ impl Runtime for SimRuntime {
                     state.registries.find(&wanted, auth) // the registry may go away in the middle
                 })
                 .map_err(refused)?;
-            let done_bytes = image.size_bytes / u64::from(PULL_STEPS) * u64::from(step);
+            let left = u64::from(PULL_STEPS - step);
+            let done_bytes = image.size_bytes - image.size_bytes / u64::from(PULL_STEPS) * left;
             progress.send_replace(PullProgress {
                 done_bytes,
                 total_bytes: image.size_bytes,

@@ -18,13 +18,12 @@ use tokio::time::Instant;
 use super::behaviour::{Exit, SimImage, variable};
 use super::fault::{ClientId, FailNext, Hook, Op};
 use super::journal::{Actor, Entry, Journal};
+use super::SimMachine;
 use super::registry::Registries;
 use crate::runtime::{CreateRequest, EngineHealth, NetworkInfo, RuntimeErrorKind, RuntimeEvent, VolumeInfo};
 
 /// How many events a slow subscriber may lag behind before its stream breaks.
 const EVENT_BACKLOG: usize = 256;
-/// 2026-01-01T00:00:00Z: what the machine's clock shows when it is made.
-const CLOCK_START_SECONDS: i64 = 1_767_225_600;
 
 /// A refusal before it knows which operation it refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,7 +264,7 @@ impl State {
     /// The machine's wall clock, RFC 3339.
     pub(super) fn clock(&self, at: Instant) -> String {
         let since = self.since_birth(at);
-        let seconds = CLOCK_START_SECONDS + i64::try_from(since.as_secs()).unwrap_or(0);
+        let seconds = i64::try_from(SimMachine::CLOCK_START + since.as_secs()).unwrap_or(i64::MAX);
         let nanos = i32::try_from(since.subsec_nanos()).unwrap_or(0);
         jiff::Timestamp::new(seconds, nanos)
             .map(|time| time.to_string())

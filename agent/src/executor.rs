@@ -14,6 +14,7 @@ mod container;
 mod housekeeping;
 mod objects;
 mod plan;
+mod ports;
 mod recover;
 mod replace;
 mod step;

@@ -6,6 +6,7 @@
 
 pub mod docker;
 mod http_exchange;
+mod listeners;
 pub mod probe_network;
 pub mod sim;
 
@@ -19,6 +20,8 @@ use longshore_plan::desired::{DesiredNetwork, DesiredVolume};
 use longshore_plan::names::EngineId;
 use longshore_plan::observed::{ContainerState, HostPort};
 use longshore_plan::spec::{ContainerSpec, Resources, RestartPolicy};
+
+pub use listeners::Listener;
 
 /// A container engine.
 #[async_trait]
@@ -91,6 +94,11 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// The last `lines` lines it wrote (both streams), at most 16 KiB: for the message of a failure.
     async fn log_tail(&self, id: &EngineId, lines: usize) -> Result<String, RuntimeError>;
+
+    /// The bound sockets of the device that keep others from a port, published ports of containers among
+    /// them. Empty where the runtime cannot tell (an engine on another machine): then the engine's refusal
+    /// at the start is the first to know.
+    async fn listeners(&self) -> Vec<Listener>;
 
     /// All networks.
     async fn networks(&self) -> Result<Vec<NetworkInfo>, RuntimeError>;

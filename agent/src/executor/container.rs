@@ -32,6 +32,7 @@ impl Executor {
         container: &DesiredContainer,
     ) -> Result<Effects, Trouble> {
         self.wait_for_dependencies(workload, container).await?;
+        self.claim_ports(container, None).await?;
         let request = self.request(workload, container, container.engine_name.clone()).await?;
         let created = self.tools.runtime.create(&request).await;
         let id = created.map_err(|e| self.trouble(e, FailureReason::CreateFailed))?;
@@ -58,6 +59,7 @@ impl Executor {
             .or_else(|| state.declaration(&object.key, &object.hash));
         if let Some((workload, container)) = declaration.filter(|(_, c)| c.hash == object.hash) {
             self.wait_for_dependencies(workload, container).await?;
+            self.claim_ports(container, Some(&object.id)).await?;
             // The files are there before the engine looks for them, also after somebody removed them.
             self.lay_out(workload, container).await?;
         }

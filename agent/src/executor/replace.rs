@@ -47,6 +47,7 @@ impl Executor {
         step: Option<String>,
     ) -> Result<Effects, Trouble> {
         self.wait_for_dependencies(workload, container).await?;
+        self.claim_ports(container, Some(old)).await?;
         // What can fail without the engine fails before anything is written down.
         drop(self.request(workload, container, String::new()).await?);
         let Some(old) = self.inspect(old).await? else {
@@ -201,6 +202,11 @@ impl Executor {
         };
         if let Some(old) = self.inspect(&journal.old).await? {
             self.set_policy(&old, RestartPolicy::Never).await?;
+            if matches!(old.state, ContainerState::Restarting { .. }) {
+                // Between two runs it has no network sandbox, and Docker cannot rename it ("sandbox … not
+                // found"). It does not run, so nothing is lost by stopping it first.
+                self.quieten(&journal.old).await?;
+            }
             self.call_it(&old, &previous_name(&wanted.engine_name)).await?;
         }
         self.call_it(&detail, &wanted.engine_name).await?;

@@ -37,8 +37,8 @@ use longshore_plan::spec::{Resources, RestartPolicy};
 use serde::Deserialize;
 
 use super::{
-    ContainerDetail, ContainerSummary, CreateRequest, ExecResult, ImageInfo, NetworkInfo, PullProgressSender,
-    RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent, RuntimeInfo, VolumeInfo,
+    ContainerDetail, ContainerSummary, CreateRequest, ExecResult, ImageInfo, Listener, NetworkInfo,
+    PullProgressSender, RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent, RuntimeInfo, VolumeInfo,
 };
 use connection::{CHANGING, Connection, LOOKING};
 use error::own;
@@ -316,6 +316,10 @@ impl Runtime for DockerRuntime {
 
     async fn log_tail(&self, id: &EngineId, lines: usize) -> Result<String, RuntimeError> {
         streams::log_tail(&self.connection, id, lines).await
+    }
+
+    async fn listeners(&self) -> Vec<Listener> {
+        if self.connection.is_local() { super::listeners::of_host() } else { Vec::new() }
     }
 
     async fn networks(&self) -> Result<Vec<NetworkInfo>, RuntimeError> {

@@ -1,7 +1,7 @@
 use longshore_plan::desired::OnFailure;
 use longshore_plan::names::EngineId;
-use longshore_plan::observed::{FailureReason, Retry};
-use longshore_plan::spec::RestartPolicy;
+use longshore_plan::observed::{FailureReason, HostPort, Retry};
+use longshore_plan::spec::{Port, Protocol, RestartPolicy};
 
 use super::harness::*;
 use crate::runtime::sim::{Behaviour, Op, SimImage};
@@ -160,4 +160,36 @@ async fn a_newer_plan_ends_the_wait_for_health_and_puts_back_first() {
     assert_eq!(world.machine.containers().len(), 1);
     assert_eq!(world.failure("hello", "web"), None, "nobody failed");
     world.assert_never_two();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_somebody_else_holds_costs_the_old_one_no_stop_and_heals() {
+    let mut world = World::new().await;
+    world.converge(&hello("hello:1")).await;
+    let id = world.id("hello.web");
+    let port = HostPort {
+        port: 8080,
+        protocol: Protocol::Tcp,
+    };
+    world.machine.occupy_port(port, true);
+    let mut desired = hello("hello:2");
+    let web = &mut desired.workloads[0].containers[0];
+    web.spec.ports.push(Port {
+        container_port: 8080,
+        host_port: Some(8080),
+        host_ip: None,
+        protocol: Protocol::Tcp,
+    });
+    rehash(web);
+    world.drive(&desired, 20).await;
+    let failure = world.failure("hello", "web").unwrap();
+    assert_eq!(failure.reason, FailureReason::PortConflict);
+    assert!(failure.message.contains("8080") && failure.message.contains("no container"), "{}", failure.message);
+    assert_ne!(failure.retry, Retry::Blocked);
+    assert_eq!(world.id("hello.web"), id);
+    assert_eq!(world.machine.journal().count(Op::Stop, "hello.web"), 0);
+    world.machine.occupy_port(port, false);
+    world.seconds(40).await;
+    world.converge(&desired).await;
+    assert_eq!(world.machine.container("hello.web").unwrap().image, "hello:2");
 }

@@ -17,8 +17,8 @@ use super::fault::Op;
 use super::registry::{Reference, image_id};
 use super::state::{Refusal, State};
 use crate::runtime::{
-    ContainerDetail, ContainerSummary, CreateRequest, ExecResult, ImageInfo, NetworkInfo, PullProgress,
-    PullProgressSender, RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent, RuntimeInfo,
+    ContainerDetail, ContainerSummary, CreateRequest, ExecResult, ImageInfo, Listener, NetworkInfo,
+    PullProgress, PullProgressSender, RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent, RuntimeInfo,
     VolumeInfo,
 };
 
@@ -248,6 +248,10 @@ impl Runtime for SimRuntime {
             Ok(all[all.len().saturating_sub(lines)..].concat())
         })
         .await
+    }
+
+    async fn listeners(&self) -> Vec<Listener> {
+        self.machine.act(|state, _| state.listeners())
     }
 
     async fn networks(&self) -> Result<Vec<NetworkInfo>, RuntimeError> {

@@ -3,7 +3,7 @@
 //! seconds of running; `always` ignores at an engine start that somebody stopped the container,
 //! `unless-stopped` does not; a restart that fails to start is not tried again.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use longshore_plan::names::EngineId;
@@ -15,7 +15,7 @@ use super::behaviour::Exit;
 use super::fault::Op;
 use super::journal::{Actor, Interval};
 use super::state::{Container, Refusal, State};
-use crate::runtime::{EngineHealth, RuntimeErrorKind};
+use crate::runtime::{EngineHealth, Listener, RuntimeErrorKind};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
@@ -189,6 +189,16 @@ impl State {
             container.name, port.port
         );
         Some(Refusal::new(RuntimeErrorKind::PortConflict, words))
+    }
+
+    /// What is bound on the device: other programs' ports, and what running containers publish.
+    pub(super) fn listeners(&self) -> Vec<Listener> {
+        let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        let programs = self.foreign_ports.iter().map(|port| (*port, everywhere));
+        let lives = self.containers.values().filter(|container| container.lives());
+        let published = lives.flat_map(Container::published);
+        let published = published.map(|(port, ip)| (port, ip.unwrap_or(everywhere)));
+        programs.chain(published).map(|(port, address)| Listener { port, address }).collect()
     }
 
     /// On the host network the engine sees no conflict: the process itself does, and exits.

@@ -1,11 +1,12 @@
 //! Starting and stopping.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use longshore_bus::clock::{Clock, IdSource};
 use longshore_bus::topic::CONTROLLER_FILTER;
 use longshore_bus::{Bus, SubscribeError};
 use longshore_plan::names::{DnsLabel, InvalidName};
+use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -158,13 +159,16 @@ impl ControllerHandle {
         self.abort.abort();
     }
 
-    /// Waits until it ends; an error says why it could not go on. Only the first to wait is told.
+    /// Waits until it ends; an error says why it could not go on, and only the first to wait to the end is
+    /// told. Cancel-safe: who stops waiting leaves the task to the next one, and [`Self::stop`] to its word.
     pub async fn ended(&self) -> Result<(), RunError> {
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(task) = task else {
+        let mut slot = self.task.lock().await;
+        let Some(task) = slot.as_mut() else {
             return Ok(());
         };
-        match task.await {
+        let ended = task.await;
+        *slot = None;
+        match ended {
             Ok(result) => result,
             Err(error) if error.is_cancelled() => Err(RunError::Aborted),
             Err(source) => Err(RunError::Task { source }),

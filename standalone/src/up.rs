@@ -150,7 +150,7 @@ impl Site {
         };
         let broker = MemoryBroker::new(BrokerConfig::default());
         let config = ControllerConfig {
-            identity: format!("up-{}", std::process::id()),
+            identity: directory.identity()?,
             system_namespace: SYSTEM_NAMESPACE.to_owned(),
             clock: Arc::clone(&clock),
             ids: ids.clone(),

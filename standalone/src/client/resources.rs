@@ -129,6 +129,7 @@ pub(super) async fn get_table(client: &Client, url: &str) -> anyhow::Result<Valu
 }
 
 /// PATCH by server-side apply. Fields of another manager are not taken: that is a conflict, told as such.
+/// A dry run takes them: it asks what would be, and changes nothing.
 pub(super) async fn server_side_apply(
     client: &Client,
     url: &str,
@@ -136,7 +137,7 @@ pub(super) async fn server_side_apply(
     manager: &str,
     dry_run: bool,
 ) -> anyhow::Result<Value> {
-    let dry_run = if dry_run { "&dryRun=All" } else { "" };
+    let dry_run = if dry_run { "&dryRun=All&force=true" } else { "" };
     let url = format!("{url}?fieldManager={manager}&fieldValidation=Strict{dry_run}");
     let request = Request::patch(url).header(http::header::CONTENT_TYPE, "application/apply-patch+yaml");
     Ok(send(client, request, serde_json::to_vec(object).context("write JSON")?).await?)

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use longshore_plan::names::DnsLabel;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +116,20 @@ impl SiteDirectory {
         write_private(&self.path.join("api-port"), format!("{port}\n").as_bytes())
     }
 
+    /// The name this directory's site leads under, on a cluster too. It is the same in every run, because
+    /// the directory's lock lets only one of them lead: a run after a crash need not wait for its own
+    /// Lease to end.
+    pub fn identity(&self) -> Result<String, DirectoryError> {
+        let path = self.path.join("identity");
+        let stored = fs::read_to_string(&path).unwrap_or_default();
+        if DnsLabel::new(stored.trim()).is_ok() {
+            return Ok(stored.trim().to_owned());
+        }
+        let identity = format!("up-{}", uuid::Uuid::new_v4().simple());
+        write_private(&path, format!("{identity}\n").as_bytes())?;
+        Ok(identity)
+    }
+
     /// Says that all parts serve.
     pub fn announce_ready(&self, ready: &Ready) -> Result<(), DirectoryError> {
         let mut json = serde_json::to_vec_pretty(ready).expect("Ready serialises");
@@ -161,6 +176,17 @@ mod tests {
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         SiteDirectory::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn every_run_on_a_directory_has_one_identity_and_no_other_directory_has_it() {
+        let [dir, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let first = SiteDirectory::take(dir.path()).unwrap().identity().unwrap();
+        assert_eq!(SiteDirectory::take(dir.path()).unwrap().identity().unwrap(), first);
+        assert_ne!(SiteDirectory::take(other.path()).unwrap().identity().unwrap(), first);
+        fs::write(dir.path().join("identity"), "Not A Label").unwrap();
+        let mended = SiteDirectory::take(dir.path()).unwrap().identity().unwrap();
+        assert!(DnsLabel::new(mended).is_ok());
     }
 
     #[test]

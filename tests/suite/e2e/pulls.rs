@@ -30,7 +30,9 @@ async fn an_image_that_cannot_be_pulled_leaves_what_runs_and_says_why() -> Resul
             "no such name",
             registry.reference("nothing:1"),
             None,
-            "ImageNotFound",
+            // docker-registry answers "manifest unknown" for a name it lacks as for a tag, so that here the
+            // engine cannot tell them apart; the runtime contract says more of it.
+            "ImageTagNotFound",
         ),
         (
             "no such tag",

@@ -9,10 +9,13 @@
 //! | is being deleted, and why is not known yet | as last rendered |
 //! | lacks our finalizer | as last rendered: nothing new before we can see its end |
 //! | exists and targets others | ordered away while the device has any of it |
+//! | exists, targets others and is suspended | left out: nothing of it is changed anywhere |
 //! | is gone, and the device still owes its removal | ordered away |
 //! | is gone in any other way | left out: its containers are orphans |
 //!
 //! "Left out" changes nothing on the device: absence is not an instruction. Only "ordered away" removes.
+//! On a device that is being deleted under `Delete` everything is ordered away; under `Orphan`, with its
+//! CRD, or while that is not known, it is told nothing any more.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +29,7 @@ use longshore_crds::workload::DeletionPolicy;
 use longshore_crds::{Device, Workload};
 use longshore_plan::desired::{DesiredSet, ReclaimPolicy, Removal, RemovalReason};
 use longshore_plan::hash::digest_hex;
-use longshore_plan::names::DnsLabel;
+use longshore_plan::names::{ContainerKey, DnsLabel};
 use longshore_plan::step::{HeldCause, Plan};
 
 use crate::assess::{Evidence, OnDevice, Trouble, Verdict, assess};
@@ -139,11 +142,14 @@ pub(crate) fn decide(input: &Input<'_>) -> Decision {
             draft.settle_debts(input, &traces);
         }
         Ending::Explicit(DeletionPolicy::Delete) => {
+            draft.note_targeted(input);
             for workload in &traces {
                 draft.remove(workload, RemovalReason::Decommissioned);
             }
         }
-        Ending::Explicit(DeletionPolicy::Orphan) | Ending::Unexplained | Ending::Collateral => {}
+        Ending::Explicit(DeletionPolicy::Orphan) | Ending::Unexplained | Ending::Collateral => {
+            draft.note_targeted(input);
+        }
     }
     draft.finish(input, &traces)
 }
@@ -209,6 +215,13 @@ impl Draft {
         }
     }
 
+    /// The device goes, and its workloads have to be told.
+    fn note_targeted(&mut self, input: &Input<'_>) {
+        let targeted = input.workloads.iter().filter(|c| c.targeted);
+        self.targeted
+            .extend(targeted.map(|c| (c.name().to_owned(), None)));
+    }
+
     fn want(&mut self, name: &str, uid: String, rendered: Arc<Rendered>) {
         let workload = rendered.workload.clone();
         self.targeted
@@ -264,7 +277,7 @@ impl Draft {
         );
         let workloads = self.concerns(input, &digest, plan.as_ref(), traces);
         let orphans = match (input.report, &plan) {
-            (Some(report), Some(plan)) => orphans(report, plan),
+            (Some(report), Some(plan)) => orphans(input, report, plan),
             _ => Vec::new(),
         };
         let is_accepted = input.report.is_some_and(|r| r.desired_digest == digest);
@@ -355,10 +368,14 @@ impl Draft {
         if let Some(assessed) = assessed {
             return assessed;
         }
-        let mut state = without_report(if self.set.removals.iter().any(|r| r.workload.as_str() == name) {
-            Verdict::Removing
-        } else {
-            Verdict::Progressing("waiting to be taken up".to_owned())
+        let leaves = self.set.removals.iter().any(|r| r.workload.as_str() == name);
+        let mut state = without_report(match input.device_ending {
+            _ if leaves => Verdict::Removing,
+            Ending::Alive => Verdict::Progressing("waiting to be taken up".to_owned()),
+            Ending::Explicit(DeletionPolicy::Delete) => Verdict::Removing,
+            Ending::Explicit(DeletionPolicy::Orphan) | Ending::Unexplained | Ending::Collateral => {
+                Verdict::OnHold(Trouble::new(reason::DELETING, "its device is being deleted"))
+            }
         });
         if let Some(workload) = desired {
             state.desired = u32::try_from(workload.containers.len()).unwrap_or(u32::MAX);
@@ -367,11 +384,16 @@ impl Draft {
     }
 }
 
-fn orphans(report: &Report, plan: &Plan) -> Vec<String> {
-    let is_orphan = |key| {
-        plan.held
-            .iter()
-            .any(|h| &h.key == key && h.cause == HeldCause::Orphaned)
+/// The containers no workload answers for. One that exists and is left out for now still does.
+fn orphans(input: &Input<'_>, report: &Report, plan: &Plan) -> Vec<String> {
+    let answers = |c: &Candidate<'_>| matches!(c.ending, Ending::Alive | Ending::Unexplained);
+    let is_orphan = |key: &ContainerKey| {
+        let name = key.workload.as_str();
+        !input.workloads.iter().any(|c| c.name() == name && answers(c))
+            && plan
+                .held
+                .iter()
+                .any(|h| &h.key == key && h.cause == HeldCause::Orphaned)
     };
     let containers = &report.observed.containers;
     let mut names: Vec<String> = containers

@@ -20,6 +20,8 @@ mod dispatch;
 mod effects;
 mod events;
 mod finalizer;
+#[cfg(test)]
+mod fixtures;
 mod fleet;
 mod mind;
 mod model;

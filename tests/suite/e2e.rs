@@ -10,6 +10,7 @@ mod crash;
 mod drift;
 mod engine_crash;
 mod group;
+mod headless;
 mod hello;
 mod kubectl;
 mod manifests;

@@ -41,7 +41,15 @@ const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
 /// Fields that nobody owns because the server sets them, or because they say which object this is.
 const UNOWNED_METADATA: [&str; 9] = [
-    "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion",
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+    "resourceVersion",
 ];
 
 /// Who writes, as it stands in `managedFields`.
@@ -82,7 +90,11 @@ pub(crate) struct Conflicts(pub(crate) Vec<Conflict>);
 impl fmt::Display for Conflicts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [only] = self.0.as_slice() {
-            return write!(f, "Apply failed with 1 conflict: conflict with {}: {}", only.manager, only.path);
+            return write!(
+                f,
+                "Apply failed with 1 conflict: conflict with {}: {}",
+                only.manager, only.path
+            );
         }
         write!(f, "Apply failed with {} conflicts: ", self.0.len())?;
         let mut before: Option<&str> = None;
@@ -132,18 +144,28 @@ pub(crate) fn server_side_apply(
     schema: &MergeSchema,
     now: Timestamp,
 ) -> Result<Value, ApplyError> {
-    if applied.pointer("/metadata/managedFields").is_some_and(|fields| !fields.is_null()) {
+    if applied
+        .pointer("/metadata/managedFields")
+        .is_some_and(|fields| !fields.is_null())
+    {
         return Err(ApplyError::ManagedFieldsGiven);
     }
     validate(schema.root(), applied)?;
     let (live, encoded) = match live {
         Some(live) => without_managed_fields(live),
-        None => (json!({"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind")}), None),
+        None => (
+            json!({"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind")}),
+            None,
+        ),
     };
     let mut managed = Managed::decode(encoded.as_ref()).map_err(ApplyError::Managed)?;
     if managed.is_empty() {
         // What is there without an owner gets one, so that it can be conflicted with.
-        let first = Manager { name: BEFORE_FIRST_APPLY.to_owned(), operation: Operation::Update, ..manager.clone() };
+        let first = Manager {
+            name: BEFORE_FIRST_APPLY.to_owned(),
+            operation: Operation::Update,
+            ..manager.clone()
+        };
         let nothing = json!({"apiVersion": live.get("apiVersion"), "kind": live.get("kind")});
         update(&nothing, &live, &mut managed, &first, schema, now);
     }
@@ -152,7 +174,10 @@ pub(crate) fn server_side_apply(
         Err(conflicts) if manager.name == "kubectl" => {
             // What the same user applied from the client side before may be taken over.
             let mine = last_applied_set(&live, manager, schema);
-            let left: Vec<_> = conflicts.into_iter().filter(|(_, path)| !mine.has(path)).collect();
+            let left: Vec<_> = conflicts
+                .into_iter()
+                .filter(|(_, path)| !mine.has(path))
+                .collect();
             if left.is_empty() {
                 attempt = managed.clone();
                 apply_once(&live, applied, &mut attempt, manager, true, schema)
@@ -163,7 +188,10 @@ pub(crate) fn server_side_apply(
         outcome => outcome,
     };
     let merged = outcome.map_err(|conflicts| {
-        let named = conflicts.iter().map(|(id, path)| Conflict { manager: id.to_string(), path: path.to_string() });
+        let named = conflicts.iter().map(|(id, path)| Conflict {
+            manager: id.to_string(),
+            path: path.to_string(),
+        });
         ApplyError::Conflict(named.collect())
     })?;
     let mut object = match merged {
@@ -198,13 +226,19 @@ pub(crate) fn record_update(
             if managed::is_reset(&sent) {
                 Managed::default()
             } else {
-                Managed::decode(Some(&sent)).ok().filter(|managed| !managed.is_empty()).unwrap_or_else(stored)
+                Managed::decode(Some(&sent))
+                    .ok()
+                    .filter(|managed| !managed.is_empty())
+                    .unwrap_or_else(stored)
             }
         }
         _ => stored(),
     };
     // Fields of an object are followed from its creation, its first apply, or not at all.
-    let created = before.and_then(|before| before.pointer("/metadata/uid")).and_then(Value::as_str).is_none_or(str::is_empty);
+    let created = before
+        .and_then(|before| before.pointer("/metadata/uid"))
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty);
     if created || !managed.is_empty() {
         update(&plain_before, after, &mut managed, manager, schema, now);
         managed.cap_updaters();
@@ -227,10 +261,18 @@ fn apply_once(
     let id = ManagerId::of(manager);
     let reset = schema.reset_fields(&manager.subresource);
     let merged = merge(live, applied, schema.root());
-    let last = managed.entries.get(&id).map(|entry| entry.set.clone()).unwrap_or_default();
+    let last = managed
+        .entries
+        .get(&id)
+        .map(|entry| entry.set.clone())
+        .unwrap_or_default();
     let set = to_set(schema.root(), applied).without_top_level(reset);
     let time = managed.entries.get(&id).and_then(|entry| entry.time.clone());
-    let entry = Entry { set, api_version: manager.api_version.clone(), time };
+    let entry = Entry {
+        set,
+        api_version: manager.api_version.clone(),
+        time,
+    };
     managed.entries.insert(id.clone(), entry);
     let pruned = prune::prune(merged, schema.root(), managed, &last);
     let changes = compare(live, &pruned, schema.root()).without_top_level(reset);
@@ -240,7 +282,12 @@ fn apply_once(
 }
 
 /// Takes what a write changed from its other managers; without `force` that is a conflict.
-fn take_over(managed: &mut Managed, writer: &ManagerId, changes: &Comparison, force: bool) -> Result<(), Vec<Clash>> {
+fn take_over(
+    managed: &mut Managed,
+    writer: &ManagerId,
+    changes: &Comparison,
+    force: bool,
+) -> Result<(), Vec<Clash>> {
     let written = changes.modified.union(&changes.added);
     let mut conflicts = Vec::new();
     for (id, entry) in managed.entries.iter().filter(|(id, _)| *id != writer) {
@@ -259,20 +306,40 @@ fn take_over(managed: &mut Managed, writer: &ManagerId, changes: &Comparison, fo
 }
 
 /// Gives `manager` what differs between two objects.
-fn update(before: &Value, after: &Value, managed: &mut Managed, manager: &Manager, schema: &MergeSchema, now: Timestamp) {
+fn update(
+    before: &Value,
+    after: &Value,
+    managed: &mut Managed,
+    manager: &Manager,
+    schema: &MergeSchema,
+    now: Timestamp,
+) {
     let reset = schema.reset_fields(&manager.subresource);
     let changes = compare(before, after, schema.root()).without_top_level(reset);
     let writer = ManagerId::current();
     // Forced, so that there is no conflict to report.
     take_over(managed, &writer, &changes, true).unwrap_or_default();
-    let set = Set::default().difference(&changes.removed).union(&changes.modified).union(&changes.added);
+    let set = Set::default()
+        .difference(&changes.removed)
+        .union(&changes.modified)
+        .union(&changes.added);
     let set = set.without_top_level(reset).difference(&unowned());
     if set.is_empty() {
         return;
     }
     let id = ManagerId::of(manager);
-    let set = managed.entries.get(&id).map_or_else(|| set.clone(), |entry| entry.set.union(&set));
-    managed.entries.insert(id.clone(), Entry { set, api_version: manager.api_version.clone(), time: None });
+    let set = managed
+        .entries
+        .get(&id)
+        .map_or_else(|| set.clone(), |entry| entry.set.union(&set));
+    managed.entries.insert(
+        id.clone(),
+        Entry {
+            set,
+            api_version: manager.api_version.clone(),
+            time: None,
+        },
+    );
     managed.touch(&id, now);
 }
 
@@ -299,21 +366,34 @@ fn unowned() -> Set {
 
 /// What client-side apply applied last and is still so.
 fn last_applied_set(live: &Value, manager: &Manager, schema: &MergeSchema) -> Set {
-    let annotation = live.pointer("/metadata/annotations").and_then(|annotations| annotations.get(LAST_APPLIED));
-    let Some(text) = annotation.and_then(Value::as_str).filter(|text| !text.is_empty()) else { return Set::default() };
-    let Ok(last) = serde_json::from_str::<Value>(text) else { return Set::default() };
+    let annotation = live
+        .pointer("/metadata/annotations")
+        .and_then(|annotations| annotations.get(LAST_APPLIED));
+    let Some(text) = annotation.and_then(Value::as_str).filter(|text| !text.is_empty()) else {
+        return Set::default();
+    };
+    let Ok(last) = serde_json::from_str::<Value>(text) else {
+        return Set::default();
+    };
     let version = last.get("apiVersion").and_then(Value::as_str);
     if version != Some(&manager.api_version) || validate(schema.root(), &last).is_err() {
         return Set::default();
     }
     let changes = compare(&last, live, schema.root());
     let set = to_set(schema.root(), &last);
-    set.difference(&changes.modified).difference(&changes.added).difference(&changes.removed)
+    set.difference(&changes.modified)
+        .difference(&changes.added)
+        .difference(&changes.removed)
 }
 
 /// Keeps client-side apply's annotation true where there is one.
 fn renew_last_applied(object: &mut Value, applied: &Value) {
-    let Some(annotation) = object.pointer_mut("/metadata/annotations").and_then(|all| all.get_mut(LAST_APPLIED)) else { return };
+    let Some(annotation) = object
+        .pointer_mut("/metadata/annotations")
+        .and_then(|all| all.get_mut(LAST_APPLIED))
+    else {
+        return;
+    };
     if annotation.as_str().is_none_or(str::is_empty) {
         return;
     }
@@ -331,5 +411,8 @@ fn without_managed_fields(object: &Value) -> (Value, Option<Value>) {
 }
 
 fn take_managed_fields(object: &mut Value) -> Option<Value> {
-    object.get_mut("metadata").and_then(Value::as_object_mut).and_then(|metadata: &mut Map<_, _>| metadata.remove("managedFields"))
+    object
+        .get_mut("metadata")
+        .and_then(Value::as_object_mut)
+        .and_then(|metadata: &mut Map<_, _>| metadata.remove("managedFields"))
 }

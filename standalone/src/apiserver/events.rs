@@ -37,7 +37,9 @@ fn rename(
     api_version: &str,
     direction: fn((&'static str, &'static str)) -> (&'static str, &'static str),
 ) -> Value {
-    let Value::Object(mut event) = event else { return event };
+    let Value::Object(mut event) = event else {
+        return event;
+    };
     let mut renamed = Map::new();
     for (from, to) in RENAMED.map(direction) {
         if let Some(value) = event.remove(from) {

@@ -27,19 +27,38 @@ impl Cause {
     }
 
     pub(crate) fn required(field: &str, why: &str) -> Self {
-        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-        Self { reason: "FieldValueRequired".into(), message: format!("Required value{why}"), field: field.into() }
+        let why = if why.is_empty() {
+            String::new()
+        } else {
+            format!(": {why}")
+        };
+        Self {
+            reason: "FieldValueRequired".into(),
+            message: format!("Required value{why}"),
+            field: field.into(),
+        }
     }
 
     /// `value` as Kubernetes shows it, then what would be taken.
     pub(crate) fn unsupported(field: &str, value: &str, supported: &[&str]) -> Self {
         let listed: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        let message = format!("Unsupported value: {value}: supported values: {}", listed.join(", "));
-        Self { reason: "FieldValueNotSupported".into(), message, field: field.into() }
+        let message = format!(
+            "Unsupported value: {value}: supported values: {}",
+            listed.join(", ")
+        );
+        Self {
+            reason: "FieldValueNotSupported".into(),
+            message,
+            field: field.into(),
+        }
     }
 
     pub(crate) fn forbidden(field: &str, why: &str) -> Self {
-        Self { reason: "FieldValueForbidden".into(), message: format!("Forbidden: {why}"), field: field.into() }
+        Self {
+            reason: "FieldValueForbidden".into(),
+            message: format!("Forbidden: {why}"),
+            field: field.into(),
+        }
     }
 }
 
@@ -65,7 +84,12 @@ impl std::error::Error for ApiError {}
 
 impl ApiError {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { code, reason, message: message.into(), details: Map::new() }))
+        Self(Box::new(Inner {
+            code,
+            reason,
+            message: message.into(),
+            details: Map::new(),
+        }))
     }
 
     fn about(mut self, name: &str, group: &str, kind: &str) -> Self {
@@ -138,7 +162,11 @@ impl ApiError {
 
     /// No such path, or no such kind of resource.
     pub(crate) fn no_such_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            "the server could not find the requested resource",
+        )
     }
 
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
@@ -152,7 +180,11 @@ impl ApiError {
 
     pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", resource.qualified());
-        Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(name, &resource.group, &resource.plural)
+        Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(
+            name,
+            &resource.group,
+            &resource.plural,
+        )
     }
 
     pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
@@ -165,12 +197,18 @@ impl ApiError {
 
     /// A delete whose preconditions do not hold. Kubernetes names the kind here, not the resource.
     pub(crate) fn precondition(resource: &Resource, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(&resource.kind, &resource.group));
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            qualified(&resource.kind, &resource.group)
+        );
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(name, &resource.group, &resource.kind)
     }
 
     pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            resource.qualified()
+        );
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(name, &resource.group, &resource.plural)
     }
 
@@ -189,13 +227,23 @@ impl ApiError {
     }
 
     pub(crate) fn invalid_named(name: &str, group: &str, kind: &str, causes: &[Cause]) -> Self {
-        let message = format!("{} \"{name}\" is invalid: {}", qualified(kind, group), list_causes(causes));
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(name, group, kind).because(causes)
+        let message = format!(
+            "{} \"{name}\" is invalid: {}",
+            qualified(kind, group),
+            list_causes(causes)
+        );
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+            .about(name, group, kind)
+            .because(causes)
     }
 
     /// A patch that does not fit the object: a failed `test`, a path that is not there.
     pub(crate) fn rejected_patch(why: &str) -> Self {
-        let cause = Cause { reason: "UnexpectedServerResponse".into(), message: why.into(), field: String::new() };
+        let cause = Cause {
+            reason: "UnexpectedServerResponse".into(),
+            message: why.into(),
+            field: String::new(),
+        };
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Invalid",
@@ -216,7 +264,8 @@ impl ApiError {
     }
 
     pub(crate) fn namespace_terminating(resource: &Resource, name: &str, namespace: &str) -> Self {
-        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
         let cause = Cause {
             reason: "NamespaceTerminating".into(),
             message: format!("namespace {namespace} is being terminated"),
@@ -245,7 +294,9 @@ impl ApiError {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UnsupportedMediaType",
-            format!("the body of the request was in an unknown format - accepted media types include: {accepted}"),
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: {accepted}"
+            ),
         )
     }
 
@@ -280,9 +331,17 @@ impl ApiError {
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         let message = message.into();
-        let cause = Cause { reason: String::new(), message: message.clone(), field: String::new() };
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", format!("Internal error occurred: {message}"))
-            .because(&[cause])
+        let cause = Cause {
+            reason: String::new(),
+            message: message.clone(),
+            field: String::new(),
+        };
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            format!("Internal error occurred: {message}"),
+        )
+        .because(&[cause])
     }
 
     /// An error whose text is the whole message, as Kubernetes sends for untyped failures.
@@ -292,7 +351,11 @@ impl ApiError {
 
     /// The store refused the write; nothing was changed as far as the server knows.
     pub(crate) fn storage(full: bool, message: impl Into<String>) -> Self {
-        let code = if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };
+        let code = if full {
+            StatusCode::INSUFFICIENT_STORAGE
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
         Self::new(code, "InternalError", message)
     }
 
@@ -304,7 +367,13 @@ impl ApiError {
 fn list_causes(causes: &[Cause]) -> String {
     let each: Vec<String> = causes
         .iter()
-        .map(|c| if c.field.is_empty() { c.message.clone() } else { format!("{}: {}", c.field, c.message) })
+        .map(|c| {
+            if c.field.is_empty() {
+                c.message.clone()
+            } else {
+                format!("{}: {}", c.field, c.message)
+            }
+        })
         .collect();
     match each.as_slice() {
         [one] => one.clone(),
@@ -314,5 +383,9 @@ fn list_causes(causes: &[Cause]) -> String {
 
 /// `workloads.longshore.dev`; or `configmaps` for the core group.
 pub(crate) fn qualified(plural: &str, group: &str) -> String {
-    if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+    if group.is_empty() {
+        plural.to_owned()
+    } else {
+        format!("{plural}.{group}")
+    }
 }

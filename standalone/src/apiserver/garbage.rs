@@ -28,7 +28,11 @@ const EVENT_TTL_SECONDS: i64 = 3600;
 
 /// Runs until `stop`.
 pub(super) async fn run(store: Store, registry: Arc<Registry>, sources: Sources, stop: CancellationToken) {
-    let collector = Collector { store, registry, sources };
+    let collector = Collector {
+        store,
+        registry,
+        sources,
+    };
     let mut changed = collector.store.subscribe_all();
     changed.mark_changed();
     let mut expiry = interval(EXPIRY_EVERY);
@@ -73,14 +77,25 @@ impl Collector {
     fn found(&self, located: Vec<Located>) -> Vec<Found> {
         let find = |(table, key, object): Located| {
             let resource = self.registry.by_table(&table)?.clone();
-            Some(Found { resource, key, object })
+            Some(Found {
+                resource,
+                key,
+                object,
+            })
         };
         located.into_iter().filter_map(find).collect()
     }
 
     async fn collect(&self) {
-        let Survey { watched, stranded, owners } = self.store.survey();
-        let kept: BTreeSet<Key> = stranded.iter().map(|(_, key, _)| Key::new("", &key.namespace)).collect();
+        let Survey {
+            watched,
+            stranded,
+            owners,
+        } = self.store.survey();
+        let kept: BTreeSet<Key> = stranded
+            .iter()
+            .map(|(_, key, _)| Key::new("", &key.namespace))
+            .collect();
         let (watched, stranded) = (self.found(watched), self.found(stranded));
         for found in stranded.iter().filter(|found| !found.object.deleting) {
             self.delete(found, Propagation::Background).await;
@@ -92,7 +107,10 @@ impl Collector {
                 self.drop_namespace(found).await;
             }
         }
-        for found in watched.iter().filter(|found| !found.object.deleting && self.is_abandoned(&found.object, &owners)) {
+        for found in watched
+            .iter()
+            .filter(|found| !found.object.deleting && self.is_abandoned(&found.object, &owners))
+        {
             self.delete(found, Propagation::Background).await;
         }
     }
@@ -110,10 +128,18 @@ impl Collector {
     /// Answers the finalizers that deletion policies put on an owner.
     async fn release(&self, found: &Found, watched: &[Found]) {
         let value = found.object.value();
-        let finalizers: Vec<&str> =
-            value["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let finalizers: Vec<&str> = value["metadata"]["finalizers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let uid = &*found.object.uid;
-        let owned = || watched.iter().filter(|other| other.object.owners.iter().any(|owner| owner.uid == uid));
+        let owned = || {
+            watched
+                .iter()
+                .filter(|other| other.object.owners.iter().any(|owner| owner.uid == uid))
+        };
         if finalizers.contains(&ORPHAN) {
             for dependent in owned() {
                 self.disown(dependent, uid).await;
@@ -122,7 +148,11 @@ impl Collector {
         } else if finalizers.contains(&FOREGROUND) {
             let mut blocked = false;
             for dependent in owned() {
-                blocked |= dependent.object.owners.iter().any(|owner| owner.uid == uid && owner.blocks);
+                blocked |= dependent
+                    .object
+                    .owners
+                    .iter()
+                    .any(|owner| owner.uid == uid && owner.blocks);
                 if !dependent.object.deleting {
                     self.delete(dependent, Propagation::Foreground).await;
                 }
@@ -137,25 +167,44 @@ impl Collector {
     async fn drop_namespace(&self, namespace: &Found) {
         self.change(namespace, |mut object| {
             object["spec"]["finalizers"] = json!([]);
-            let held = object["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
-            if held { Action::Put(object) } else { Action::Remove(object) }
+            let held = object["metadata"]["finalizers"]
+                .as_array()
+                .is_some_and(|f| !f.is_empty());
+            if held {
+                Action::Put(object)
+            } else {
+                Action::Remove(object)
+            }
         })
         .await;
     }
 
     async fn expire_events(&self) {
-        let Some(resource) = self.registry.by_table(EVENTS).cloned() else { return };
+        let Some(resource) = self.registry.by_table(EVENTS).cloned() else {
+            return;
+        };
         let oldest = self.sources.now().as_second() - EVENT_TTL_SECONDS;
         for (key, object) in self.store.list(EVENTS, None).objects {
             if last_seen(&object.value()).is_some_and(|at| at.as_second() < oldest) {
-                self.delete(&Found { resource: resource.clone(), key, object }, Propagation::Background).await;
+                self.delete(
+                    &Found {
+                        resource: resource.clone(),
+                        key,
+                        object,
+                    },
+                    Propagation::Background,
+                )
+                .await;
             }
         }
     }
 
     async fn delete(&self, found: &Found, policy: Propagation) {
         let context = Context::internal(found.resource.clone(), &found.key.namespace, self.sources.now());
-        let options = DeleteOptions { propagation_policy: Some(policy), ..DeleteOptions::default() };
+        let options = DeleteOptions {
+            propagation_policy: Some(policy),
+            ..DeleteOptions::default()
+        };
         let uid = found.object.uid.clone();
         let decide = move |current: Option<&Value>| match current {
             Some(current) if current["metadata"]["uid"] == *uid => admit::delete(&context, current, &options),
@@ -177,7 +226,11 @@ impl Collector {
     async fn drop_finalizer(&self, found: &Found, finalizer: &'static str) {
         self.change(found, move |mut object| {
             retain(&mut object, "finalizers", |f| f != finalizer);
-            if object["metadata"]["finalizers"].is_array() { Action::Put(object) } else { Action::Remove(object) }
+            if object["metadata"]["finalizers"].is_array() {
+                Action::Put(object)
+            } else {
+                Action::Remove(object)
+            }
         })
         .await;
     }
@@ -192,7 +245,11 @@ impl Collector {
     }
 
     async fn write(&self, found: &Found, decide: Decide) {
-        match self.store.write(found.resource.clone(), found.key.clone(), decide).await {
+        match self
+            .store
+            .write(found.resource.clone(), found.key.clone(), decide)
+            .await
+        {
             Ok(_) => {}
             // Lost a race; the change that won it wakes the next pass.
             Err(error) if matches!(error.code().as_u16(), 404 | 409) => {}
@@ -205,7 +262,9 @@ impl Collector {
 
 /// Filters a list in `metadata`; an empty one goes, as an absent one is written.
 fn retain(object: &mut Value, field: &str, keep: impl Fn(&Value) -> bool) {
-    let Some(meta) = object["metadata"].as_object_mut() else { return };
+    let Some(meta) = object["metadata"].as_object_mut() else {
+        return;
+    };
     if let Some(list) = meta.get_mut(field).and_then(Value::as_array_mut) {
         list.retain(keep);
         if list.is_empty() {
@@ -215,6 +274,14 @@ fn retain(object: &mut Value, field: &str, keep: impl Fn(&Value) -> bool) {
 }
 
 fn last_seen(event: &Value) -> Option<Timestamp> {
-    let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
-    times.iter().filter_map(|p| event.pointer(p)?.as_str()?.parse().ok()).max()
+    let times = [
+        "/series/lastObservedTime",
+        "/lastTimestamp",
+        "/eventTime",
+        "/metadata/creationTimestamp",
+    ];
+    times
+        .iter()
+        .filter_map(|p| event.pointer(p)?.as_str()?.parse().ok())
+        .max()
 }

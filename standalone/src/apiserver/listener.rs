@@ -43,7 +43,9 @@ pub(super) async fn serve(
     let mut connections = JoinSet::new();
     loop {
         // The semaphore lives as long as this function and is never closed.
-        let Ok(slot) = slots.clone().acquire_owned().await else { break };
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            break;
+        };
         // Every arm only waits; an accepted socket is handed on before the next round.
         let accepted = tokio::select! {
             biased;
@@ -90,8 +92,15 @@ async fn connection(core: Arc<Core>, acceptor: TlsAcceptor, socket: TcpStream, c
         async move { Ok::<_, std::convert::Infallible>(serve::handle(core, request).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY).max_concurrent_streams(250);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .max_concurrent_streams(250);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     // The connection future is polled on in both arms; nothing of it is lost.

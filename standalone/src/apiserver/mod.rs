@@ -93,7 +93,13 @@ pub struct Config {
 impl Config {
     /// A server for these kinds on the machine's clock, open to in-process clients only.
     pub fn new(crds: Vec<CustomResourceDefinition>, backing: Backing) -> Self {
-        Self { crds, backing, token: None, clock: Arc::new(SystemClock), uids: Arc::new(RandomUids) }
+        Self {
+            crds,
+            backing,
+            token: None,
+            clock: Arc::new(SystemClock),
+            uids: Arc::new(RandomUids),
+        }
     }
 }
 
@@ -136,20 +142,45 @@ impl ApiServer {
     /// Opens the store, installs the kinds and the default namespaces, and starts housekeeping
     /// (garbage collection, namespace deletion, expiry of events).
     pub async fn open(config: Config) -> Result<Self, OpenError> {
-        let Config { crds, backing, token, clock, uids } = config;
+        let Config {
+            crds,
+            backing,
+            token,
+            clock,
+            uids,
+        } = config;
         let sources = Sources { clock, uids };
         let registry = Arc::new(Registry::new(&crds).map_err(OpenError::Kind)?);
         let seed = u64::try_from(sources.now().as_microsecond()).unwrap_or(1);
         let tables = registry.all().map(|resource| &resource.table);
-        let store = Store::open(backing, seed, tables).await.map_err(OpenError::Store)?;
+        let store = Store::open(backing, seed, tables)
+            .await
+            .map_err(OpenError::Store)?;
         let stop = CancellationToken::new();
         bootstrap(&store, &registry, &sources, &crds)
             .await
-            .map_err(|error| OpenError::Bootstrap { why: error.to_string() })?;
-        tokio::spawn(garbage::run(store.clone(), registry.clone(), sources.clone(), stop.clone()));
+            .map_err(|error| OpenError::Bootstrap {
+                why: error.to_string(),
+            })?;
+        tokio::spawn(garbage::run(
+            store.clone(),
+            registry.clone(),
+            sources.clone(),
+            stop.clone(),
+        ));
         let openapi = serve::openapi::Documents::default();
         let guard = stop.clone().drop_guard();
-        Ok(Self { core: Arc::new(Core { store, registry, sources, token, stop, openapi, _stop_on_drop: guard }) })
+        Ok(Self {
+            core: Arc::new(Core {
+                store,
+                registry,
+                sources,
+                token,
+                stop,
+                openapi,
+                _stop_on_drop: guard,
+            }),
+        })
     }
 
     /// An in-process client: no socket, no TLS, authenticated as the administrator.
@@ -213,15 +244,21 @@ async fn bootstrap(
             Some(_) => Ok(Action::Keep.into()),
             None => admit::create(&context, name, &uid, &json!({"metadata": {"name": name}})),
         };
-        store.write(namespaces.clone(), Key::new("", name), Box::new(decide)).await?;
+        store
+            .write(namespaces.clone(), Key::new("", name), Box::new(decide))
+            .await?;
     }
     for crd in crds {
         let now = sources.now_seconds().to_string();
-        let Some(wanted) = kinds::established(crd, &now) else { continue };
+        let Some(wanted) = kinds::established(crd, &now) else {
+            continue;
+        };
         let name = crd.metadata.name.clone().unwrap_or_default();
         let uid = sources.uids.uid();
         let decide = move |current: Option<&Value>| Ok(install(current, wanted.clone(), &uid, &now).into());
-        store.write(definitions.clone(), Key::new("", &name), Box::new(decide)).await?;
+        store
+            .write(definitions.clone(), Key::new("", &name), Box::new(decide))
+            .await?;
     }
     Ok(())
 }

@@ -38,7 +38,10 @@ struct Alternative {
 
 impl Alternative {
     fn param(&self, name: &str) -> &str {
-        self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.params
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
     }
 
     fn is_json(&self) -> bool {
@@ -47,7 +50,11 @@ impl Alternative {
 
     /// Protobuf is answered in JSON: every client that asks for it reads the Content-Type.
     fn is_readable(&self) -> bool {
-        self.is_json() || matches!(self.media.as_str(), "application/vnd.kubernetes.protobuf" | "application/yaml")
+        self.is_json()
+            || matches!(
+                self.media.as_str(),
+                "application/vnd.kubernetes.protobuf" | "application/yaml"
+            )
     }
 }
 
@@ -56,7 +63,10 @@ fn alternatives(headers: &HeaderMap) -> Vec<Alternative> {
     let parse = |text: &str| {
         let mut parts = text.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let params = parts.filter_map(|p| p.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let params = parts
+            .filter_map(|p| p.split_once('='))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
         Alternative { media, params }
     };
     header.split(',').map(parse).collect()
@@ -65,8 +75,16 @@ fn alternatives(headers: &HeaderMap) -> Vec<Alternative> {
 /// The first alternative this server can give.
 pub(crate) fn show(headers: &HeaderMap, list: bool) -> Result<Show, ApiError> {
     for alternative in alternatives(headers).iter().filter(|a| a.is_readable()) {
-        let partial = if list { "PartialObjectMetadataList" } else { "PartialObjectMetadata" };
-        match (alternative.param("as"), alternative.param("g"), alternative.param("v")) {
+        let partial = if list {
+            "PartialObjectMetadataList"
+        } else {
+            "PartialObjectMetadata"
+        };
+        match (
+            alternative.param("as"),
+            alternative.param("g"),
+            alternative.param("v"),
+        ) {
             ("", ..) => return Ok(Show::Object),
             ("Table", "meta.k8s.io", "v1" | "v1beta1") if alternative.is_json() => return Ok(Show::Table),
             (kind, "meta.k8s.io", "v1" | "v1beta1")
@@ -83,7 +101,11 @@ pub(crate) fn show(headers: &HeaderMap, list: bool) -> Result<Show, ApiError> {
 /// The first form of discovery this server can give; plain when nothing matches.
 pub(crate) fn discovery(headers: &HeaderMap) -> Discovery {
     for alternative in alternatives(headers).iter().filter(|a| a.is_json()) {
-        match (alternative.param("as"), alternative.param("g"), alternative.param("v")) {
+        match (
+            alternative.param("as"),
+            alternative.param("g"),
+            alternative.param("v"),
+        ) {
             ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => return Discovery::V2,
             ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1") => return Discovery::V2Beta1,
             ("", ..) => return Discovery::Plain,
@@ -107,7 +129,10 @@ mod tests {
         let partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
         assert_eq!(show(&accept(table), true).unwrap(), Show::Table);
         assert_eq!(show(&accept(partial), true).unwrap(), Show::Partial);
-        assert_eq!(show(&accept("application/vnd.kubernetes.protobuf, */*"), true).unwrap(), Show::Object);
+        assert_eq!(
+            show(&accept("application/vnd.kubernetes.protobuf, */*"), true).unwrap(),
+            Show::Object
+        );
         assert_eq!(show(&HeaderMap::new(), false).unwrap(), Show::Object);
         assert!(show(&accept("text/html"), false).is_err());
     }
@@ -116,7 +141,10 @@ mod tests {
     fn discovery_prefers_what_the_client_lists_first() {
         let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
         assert_eq!(discovery(&accept(v2)), Discovery::V2);
-        assert_eq!(discovery(&accept(v2.split_once(',').unwrap().1)), Discovery::V2Beta1);
+        assert_eq!(
+            discovery(&accept(v2.split_once(',').unwrap().1)),
+            Discovery::V2Beta1
+        );
         assert_eq!(discovery(&accept("application/json, */*")), Discovery::Plain);
     }
 }

@@ -78,7 +78,9 @@ pub(crate) fn json_patch(doc: &Value, patch: &Value) -> Result<Value, PatchError
 
 /// Applies a JSON merge patch (RFC 7386): null removes, objects merge, everything else replaces.
 pub(crate) fn merge_patch(doc: &Value, patch: &Value) -> Value {
-    let Value::Object(changes) = patch else { return patch.clone() };
+    let Value::Object(changes) = patch else {
+        return patch.clone();
+    };
     let mut out = match doc {
         Value::Object(fields) => fields.clone(),
         _ => serde_json::Map::new(),

@@ -64,8 +64,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Value, DecodeError> {
     let unknown = Unknown::read(body)?;
     let mut object = match unknown.content_type.as_str() {
         "application/json" => {
-            let object: Value =
-                serde_json::from_slice(unknown.raw).map_err(|_| DecodeError::Wire("the JSON inside is broken"))?;
+            let object: Value = serde_json::from_slice(unknown.raw)
+                .map_err(|_| DecodeError::Wire("the JSON inside is broken"))?;
             if !object.is_object() {
                 return Err(DecodeError::Wire("the JSON inside is not an object"));
             }
@@ -73,7 +73,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Value, DecodeError> {
         }
         "" | "application/vnd.kubernetes.protobuf" => {
             let Some(message) = tables::of(&unknown.api_version, &unknown.kind) else {
-                return Err(DecodeError::UnknownKind { api_version: unknown.api_version, kind: unknown.kind });
+                return Err(DecodeError::UnknownKind {
+                    api_version: unknown.api_version,
+                    kind: unknown.kind,
+                });
             };
             Value::Object(json::message(message, unknown.raw)?)
         }
@@ -105,8 +108,14 @@ impl<'b> Unknown<'b> {
                 (1, Wire::Bytes(type_meta)) => {
                     for field in Reader::new(type_meta) {
                         match field? {
-                            Field { number: 1, wire: Wire::Bytes(text) } => unknown.api_version = wire::text(text)?,
-                            Field { number: 2, wire: Wire::Bytes(text) } => unknown.kind = wire::text(text)?,
+                            Field {
+                                number: 1,
+                                wire: Wire::Bytes(text),
+                            } => unknown.api_version = wire::text(text)?,
+                            Field {
+                                number: 2,
+                                wire: Wire::Bytes(text),
+                            } => unknown.kind = wire::text(text)?,
                             _ => {}
                         }
                     }

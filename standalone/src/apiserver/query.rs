@@ -39,7 +39,10 @@ impl Query {
 
     /// The parameter's value; empty when absent.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
     }
 
     pub(crate) fn flag(&self, name: &str) -> bool {
@@ -51,7 +54,9 @@ impl Query {
             "" => Ok(None),
             text => {
                 let invalid = || format!("{name}: Invalid value: {text:?}: it is not an unsigned number");
-                text.parse().map(Some).map_err(|_| ApiError::bad_request(invalid()))
+                text.parse()
+                    .map(Some)
+                    .map_err(|_| ApiError::bad_request(invalid()))
             }
         }
     }
@@ -79,12 +84,21 @@ impl Query {
     }
 
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
-        Ok(self.number("timeoutSeconds")?.filter(|&s| s > 0).map(Duration::from_secs))
+        Ok(self
+            .number("timeoutSeconds")?
+            .filter(|&s| s > 0)
+            .map(Duration::from_secs))
     }
 
     /// `dryRun=All` is the only value there is. `options` names the verb's options.
     pub(crate) fn dry_run(&self, options: &str) -> Result<bool, ApiError> {
-        dry_run(options, self.pairs.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.as_str()))
+        dry_run(
+            options,
+            self.pairs
+                .iter()
+                .filter(|(key, _)| key == "dryRun")
+                .map(|(_, value)| value.as_str()),
+        )
     }
 
     pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {

@@ -44,7 +44,9 @@ impl Schema {
     /// Compiles `spec.versions[].schema.openAPIV3Schema`. Fails on what kube-apiserver would refuse at the CRD's
     /// registration and what would otherwise fail on every object: bad types, bad patterns, bad CEL.
     pub(crate) fn compile(structural: &Value) -> Result<Schema, CompileError> {
-        Ok(Schema { root: compile::compile(structural)? })
+        Ok(Schema {
+            root: compile::compile(structural)?,
+        })
     }
 
     /// Paths of the fields that [`Schema::prune`] would drop, sorted, as field validation words them

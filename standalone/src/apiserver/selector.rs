@@ -50,12 +50,19 @@ impl Selector {
     pub(crate) fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Self, ApiError> {
         let labels = parse_labels(labels)
             .map_err(|why| ApiError::bad_request(format!("unable to parse requirement: {why}")))?;
-        Ok(Self { labels, fields: parse_fields(resource, fields)? })
+        Ok(Self {
+            labels,
+            fields: parse_fields(resource, fields)?,
+        })
     }
 
     /// Narrowed to one name.
     pub(crate) fn named(mut self, name: &str) -> Self {
-        self.fields.push(FieldTerm { field: Field::Name, wanted: name.to_owned(), equal: true });
+        self.fields.push(FieldTerm {
+            field: Field::Name,
+            wanted: name.to_owned(),
+            equal: true,
+        });
         self
     }
 
@@ -75,7 +82,10 @@ impl Selector {
                 Field::Namespace => &key.namespace,
                 Field::Pointers(pointers) => {
                     let value = parsed.get_or_insert_with(|| object.value());
-                    pointers.iter().find_map(|p| value.pointer(p).and_then(Value::as_str)).unwrap_or_default()
+                    pointers
+                        .iter()
+                        .find_map(|p| value.pointer(p).and_then(Value::as_str))
+                        .unwrap_or_default()
                 }
             };
             (found == term.wanted) == term.equal
@@ -119,21 +129,34 @@ fn parse_labels(text: &str) -> Result<Vec<Requirement>, String> {
 fn parse_requirement(term: &str) -> Result<Requirement, String> {
     let make = |key: &str, rule: Rule| {
         let key = key.trim();
-        if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c)) {
+        if key.is_empty()
+            || !key
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
+        {
             return Err(format!("invalid label key {key:?} in {term:?}"));
         }
-        Ok(Requirement { key: key.to_owned(), rule })
+        Ok(Requirement {
+            key: key.to_owned(),
+            rule,
+        })
     };
     let value = |v: &str| -> Result<String, String> {
         let v = v.trim();
         let legal = v.len() <= 63 && v.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-        if legal { Ok(v.to_owned()) } else { Err(format!("invalid label value {v:?} in {term:?}")) }
+        if legal {
+            Ok(v.to_owned())
+        } else {
+            Err(format!("invalid label value {v:?} in {term:?}"))
+        }
     };
     if let Some(key) = term.strip_prefix('!') {
         return make(key, Rule::Absent);
     }
     if let Some((left, rest)) = term.split_once('(') {
-        let list = rest.strip_suffix(')').ok_or_else(|| format!("missing ) in {term:?}"))?;
+        let list = rest
+            .strip_suffix(')')
+            .ok_or_else(|| format!("missing ) in {term:?}"))?;
         let values = list.split(',').map(value).collect::<Result<Vec<_>, _>>()?;
         let mut words = left.split_whitespace();
         return match (words.next(), words.next(), words.next()) {
@@ -148,7 +171,11 @@ fn parse_requirement(term: &str) -> Result<Requirement, String> {
     if let Some((key, v)) = term.split_once("==").or_else(|| term.split_once('=')) {
         return make(key, Rule::In(vec![value(v)?]));
     }
-    let bound = |v: &str| v.trim().parse::<i64>().map_err(|_| format!("{:?} is not a number in {term:?}", v.trim()));
+    let bound = |v: &str| {
+        v.trim()
+            .parse::<i64>()
+            .map_err(|_| format!("{:?} is not a number in {term:?}", v.trim()))
+    };
     if let Some((key, v)) = term.split_once('>') {
         return make(key, Rule::Above(bound(v)?));
     }
@@ -173,7 +200,11 @@ fn parse_fields(resource: &Resource, text: &str) -> Result<Vec<FieldTerm>, ApiEr
         };
         let field = field(resource, name.trim())
             .ok_or_else(|| ApiError::bad_request(format!("field label not supported: {}", name.trim())))?;
-        Ok(FieldTerm { field, wanted: wanted.trim().to_owned(), equal })
+        Ok(FieldTerm {
+            field,
+            wanted: wanted.trim().to_owned(),
+            equal,
+        })
     };
     terms(text).into_iter().map(parse).collect()
 }
@@ -186,7 +217,9 @@ fn field(resource: &Resource, name: &str) -> Option<Field> {
     }
     match (&*resource.table, name) {
         (EVENTS, name) => {
-            let core = name.strip_prefix("regarding.").map(|rest| format!("involvedObject.{rest}"));
+            let core = name
+                .strip_prefix("regarding.")
+                .map(|rest| format!("involvedObject.{rest}"));
             event_field(core.as_deref().unwrap_or(name)).map(Field::Pointers)
         }
         ("secrets", "type") => Some(Field::Pointers(&["/type"])),
@@ -218,17 +251,36 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
     }
 
     #[test]
     fn label_selectors_choose_as_kubernetes_does() {
         let object = labels(&[("app", "web"), ("tier", "front"), ("n", "5")]);
         let table = [
-            ("", true), ("app=web", true), ("app==web", true), ("app=db", false), ("app!=db", true), ("gone!=x", true),
-            ("app in (web, db)", true), ("app in (db)", false), ("app notin (db)", true), ("gone notin (a)", true),
-            ("app", true), ("gone", false), ("!gone", true), ("!app", false), ("app=web,tier=front", true),
-            ("app=web,tier=back", false), ("app in (web,db),!gone", true), ("n>4", true), ("n<5", false), ("app>1", false),
+            ("", true),
+            ("app=web", true),
+            ("app==web", true),
+            ("app=db", false),
+            ("app!=db", true),
+            ("gone!=x", true),
+            ("app in (web, db)", true),
+            ("app in (db)", false),
+            ("app notin (db)", true),
+            ("gone notin (a)", true),
+            ("app", true),
+            ("gone", false),
+            ("!gone", true),
+            ("!app", false),
+            ("app=web,tier=front", true),
+            ("app=web,tier=back", false),
+            ("app in (web,db),!gone", true),
+            ("n>4", true),
+            ("n<5", false),
+            ("app>1", false),
         ];
         for (text, expected) in table {
             let all = parse_labels(text).unwrap();

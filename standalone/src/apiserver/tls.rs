@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use jiff::{Timestamp, ToSpan as _};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -104,11 +105,21 @@ impl Pki {
 
 /// Reads the identity kept in `dir`, or makes it (folder 0700, files 0600). The server certificate
 /// is for localhost, the loopback addresses and `names`.
-pub fn ensure(dir: &Path, addresses: &[IpAddr], names: &[String], now: Timestamp) -> Result<Pki, EnsurePkiError> {
+pub fn ensure(
+    dir: &Path,
+    addresses: &[IpAddr],
+    names: &[String],
+    now: Timestamp,
+) -> Result<Pki, EnsurePkiError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source| EnsurePkiError::File { path: dir.to_owned(), source })?;
+    made.map_err(|source| EnsurePkiError::File {
+        path: dir.to_owned(),
+        source,
+    })?;
     let ca_key = if let Some(pem) = read(&dir.join(CA_KEY))? {
-        KeyPair::from_pem(&pem).map_err(|_| EnsurePkiError::Damaged { path: dir.join(CA_KEY) })?
+        KeyPair::from_pem(&pem).map_err(|_| EnsurePkiError::Damaged {
+            path: dir.join(CA_KEY),
+        })?
     } else {
         let key = KeyPair::generate().map_err(EnsurePkiError::Certificate)?;
         write_private(&dir.join(CA_KEY), key.serialize_pem().as_bytes())?;
@@ -119,10 +130,15 @@ pub fn ensure(dir: &Path, addresses: &[IpAddr], names: &[String], now: Timestamp
     let params = ca_params(now)?;
     let ca_pem = if let Some(pem) = read(&dir.join(CA_CERT))? {
         let read = CertificateDer::from_pem_slice(pem.as_bytes());
-        read.map_err(|_| EnsurePkiError::Damaged { path: dir.join(CA_CERT) })?;
+        read.map_err(|_| EnsurePkiError::Damaged {
+            path: dir.join(CA_CERT),
+        })?;
         pem
     } else {
-        let pem = params.self_signed(&ca_key).map_err(EnsurePkiError::Certificate)?.pem();
+        let pem = params
+            .self_signed(&ca_key)
+            .map_err(EnsurePkiError::Certificate)?
+            .pem();
         write_private(&dir.join(CA_CERT), pem.as_bytes())?;
         pem
     };
@@ -131,24 +147,39 @@ pub fn ensure(dir: &Path, addresses: &[IpAddr], names: &[String], now: Timestamp
     let tls = server_config(&issuer, addresses, names, now)?;
     let token = match read(&dir.join(TOKEN))? {
         Some(text) if text.trim().len() >= 32 => text.trim().to_owned(),
-        Some(_) => return Err(EnsurePkiError::Damaged { path: dir.join(TOKEN) }),
+        Some(_) => {
+            return Err(EnsurePkiError::Damaged {
+                path: dir.join(TOKEN),
+            });
+        }
         None => {
             let mut random = [0u8; 32];
             let provider = rustls::crypto::ring::default_provider();
-            provider.secure_random.fill(&mut random).map_err(|_| EnsurePkiError::Random)?;
+            provider
+                .secure_random
+                .fill(&mut random)
+                .map_err(|_| EnsurePkiError::Random)?;
             let text = URL_SAFE_NO_PAD.encode(random);
             write_private(&dir.join(TOKEN), text.as_bytes())?;
             text
         }
     };
-    Ok(Pki { ca_pem, token: Token::new(token), tls })
+    Ok(Pki {
+        ca_pem,
+        token: Token::new(token),
+        tls,
+    })
 }
 
 fn ca_params(now: Timestamp) -> Result<CertificateParams, EnsurePkiError> {
     let mut params = dated(CertificateParams::default(), now)?;
     params.distinguished_name.push(DnType::CommonName, "longshore CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
     Ok(params)
 }
 
@@ -159,25 +190,48 @@ fn server_config(
     now: Timestamp,
 ) -> Result<Arc<rustls::ServerConfig>, EnsurePkiError> {
     let mut all_names = vec!["localhost".to_owned(), SERVER_NAME.to_owned()];
-    all_names.extend(names.iter().filter(|n| !all_names.contains(n)).cloned().collect::<Vec<_>>());
+    all_names.extend(
+        names
+            .iter()
+            .filter(|n| !all_names.contains(n))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
     let mut params = CertificateParams::new(all_names).map_err(EnsurePkiError::Certificate)?;
     params = dated(params, now)?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, SERVER_NAME);
-    let mut ips = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+    let mut ips = vec![
+        IpAddr::from([127, 0, 0, 1]),
+        IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+    ];
     // The wildcard address names no machine.
-    ips.extend(addresses.iter().filter(|ip| !ip.is_unspecified() && !ips.contains(ip)).copied().collect::<Vec<_>>());
-    params.subject_alt_names.extend(ips.into_iter().map(SanType::IpAddress));
+    ips.extend(
+        addresses
+            .iter()
+            .filter(|ip| !ip.is_unspecified() && !ips.contains(ip))
+            .copied()
+            .collect::<Vec<_>>(),
+    );
+    params
+        .subject_alt_names
+        .extend(ips.into_iter().map(SanType::IpAddress));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate().map_err(EnsurePkiError::Certificate)?;
-    let certificate = params.signed_by(&key, issuer).map_err(EnsurePkiError::Certificate)?;
+    let certificate = params
+        .signed_by(&key, issuer)
+        .map_err(EnsurePkiError::Certificate)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key))
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate.der().clone()], key)
+        })
         .map_err(EnsurePkiError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
@@ -190,8 +244,12 @@ fn dated(mut params: CertificateParams, now: Timestamp) -> Result<CertificatePar
         let day = u8::try_from(date.day()).unwrap_or(1);
         rcgen::date_time_ymd(date.year().into(), month, day)
     };
-    let from = now.checked_sub(BACKDATE_HOURS.hours()).map_err(|_| EnsurePkiError::Clock)?;
-    let until = now.checked_add(LIFETIME_HOURS.hours()).map_err(|_| EnsurePkiError::Clock)?;
+    let from = now
+        .checked_sub(BACKDATE_HOURS.hours())
+        .map_err(|_| EnsurePkiError::Clock)?;
+    let until = now
+        .checked_add(LIFETIME_HOURS.hours())
+        .map_err(|_| EnsurePkiError::Clock)?;
     params.not_before = day(from);
     params.not_after = day(until);
     Ok(params)
@@ -201,7 +259,10 @@ fn read(path: &Path) -> Result<Option<String>, EnsurePkiError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(EnsurePkiError::File { path: path.to_owned(), source }),
+        Err(source) => Err(EnsurePkiError::File {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -211,11 +272,24 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), EnsurePkiError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
         let temporary = path.with_file_name(name);
-        fs::remove_file(&temporary).or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        fs::remove_file(&temporary).or_else(|e| {
+            if e.kind() == io::ErrorKind::NotFound {
+                Ok(())
+            } else {
+                Err(e)
+            }
+        })?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
     };
-    write().map_err(|source| EnsurePkiError::File { path: path.to_owned(), source })
+    write().map_err(|source| EnsurePkiError::File {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -9,17 +9,28 @@ use crate::apiserver::kinds::{EVENTS, rules};
 use crate::apiserver::store::{Action, Decided};
 
 /// Metadata a client cannot set.
-const SERVER_SET: [&str; 6] =
-    ["uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+const SERVER_SET: [&str; 6] = [
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+];
 
 /// The object to store, in the resource's own form. `name` is given or generated already.
 pub(crate) fn create(context: &Context, name: &str, uid: &str, body: &Value) -> Result<Decided, ApiError> {
     let mut object = body.clone();
     context.check_type(&mut object)?;
     let resource = &context.resource;
-    if object["metadata"]["resourceVersion"].as_str().is_some_and(|v| !v.is_empty() && v != "0") {
+    if object["metadata"]["resourceVersion"]
+        .as_str()
+        .is_some_and(|v| !v.is_empty() && v != "0")
+    {
         // 500 without a reason is what Kubernetes answers.
-        return Err(ApiError::unknown("resourceVersion should not be set on objects to be created"));
+        return Err(ApiError::unknown(
+            "resourceVersion should not be set on objects to be created",
+        ));
     }
     if name.is_empty() {
         let cause = Cause::required("metadata.name", "name or generateName is required");
@@ -29,7 +40,10 @@ pub(crate) fn create(context: &Context, name: &str, uid: &str, body: &Value) -> 
         meta.retain(|key, _| !SERVER_SET.contains(&key.as_str()));
         meta.insert("name".into(), name.into());
         meta.insert("uid".into(), uid.into());
-        meta.insert("creationTimestamp".into(), whole_seconds(context.now).to_string().into());
+        meta.insert(
+            "creationTimestamp".into(),
+            whole_seconds(context.now).to_string().into(),
+        );
         if resource.counts_generations() {
             meta.insert("generation".into(), 1.into());
         }
@@ -42,7 +56,10 @@ pub(crate) fn create(context: &Context, name: &str, uid: &str, body: &Value) -> 
     check_event_namespace(context, &object)?;
     context.validate(&object, None)?;
     context.record(None, &mut object);
-    Ok(Decided { action: Action::Put(object), warnings })
+    Ok(Decided {
+        action: Action::Put(object),
+        warnings,
+    })
 }
 
 /// An event lives beside what it is about; events on cluster-scoped objects live in `default`.
@@ -50,13 +67,19 @@ fn check_event_namespace(context: &Context, object: &Value) -> Result<(), ApiErr
     if &*context.resource.table != EVENTS {
         return Ok(());
     }
-    let about = ["involvedObject", "regarding"].iter().find_map(|f| object[*f]["namespace"].as_str());
+    let about = ["involvedObject", "regarding"]
+        .iter()
+        .find_map(|f| object[*f]["namespace"].as_str());
     let wanted = about.filter(|ns| !ns.is_empty()).unwrap_or("default");
     let lenient = about.is_none() && object["metadata"]["namespace"] == "longshore-system";
     if object["metadata"]["namespace"] == wanted || lenient {
         return Ok(());
     }
-    let cause = Cause::invalid("involvedObject.namespace", &about.unwrap_or_default().into(), "does not match event.namespace");
+    let cause = Cause::invalid(
+        "involvedObject.namespace",
+        &about.unwrap_or_default().into(),
+        "does not match event.namespace",
+    );
     Err(context.invalid(object, &[cause]))
 }
 
@@ -66,7 +89,14 @@ mod tests {
 
     #[test]
     fn the_list_of_server_fields_keeps_what_clients_own() {
-        for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName"] {
+        for field in [
+            "labels",
+            "annotations",
+            "finalizers",
+            "ownerReferences",
+            "managedFields",
+            "generateName",
+        ] {
             assert!(!SERVER_SET.contains(&field));
         }
     }

@@ -42,11 +42,19 @@ pub(crate) struct Preconditions {
 pub(crate) const ORPHAN: &str = "orphan";
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
-pub(crate) fn delete(context: &Context, current: &Value, options: &DeleteOptions) -> Result<Decided, ApiError> {
+pub(crate) fn delete(
+    context: &Context,
+    current: &Value,
+    options: &DeleteOptions,
+) -> Result<Decided, ApiError> {
     let resource = &context.resource;
     check_preconditions(context, current, options)?;
     if &*resource.table == NAMESPACES && PROTECTED_NAMESPACES.contains(&name(current)) {
-        return Err(ApiError::forbidden(resource, name(current), "this namespace may not be deleted"));
+        return Err(ApiError::forbidden(
+            resource,
+            name(current),
+            "this namespace may not be deleted",
+        ));
     }
     let mut object = current.clone();
     let deleting = !current["metadata"]["deletionTimestamp"].is_null();
@@ -89,11 +97,18 @@ pub(crate) fn delete(context: &Context, current: &Value, options: &DeleteOptions
 }
 
 fn check_preconditions(context: &Context, current: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
-    let Some(wanted) = &options.preconditions else { return Ok(()) };
+    let Some(wanted) = &options.preconditions else {
+        return Ok(());
+    };
     let meta = &current["metadata"];
     let checks = [
         ("UID", &wanted.uid, &meta["uid"], "deleted and then recreated"),
-        ("ResourceVersion", &wanted.resource_version, &meta["resourceVersion"], "modified"),
+        (
+            "ResourceVersion",
+            &wanted.resource_version,
+            &meta["resourceVersion"],
+            "modified",
+        ),
     ];
     for (what, wanted, have, happened) in checks {
         let have = have.as_str().unwrap_or_default();

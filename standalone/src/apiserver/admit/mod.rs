@@ -75,11 +75,18 @@ impl Context {
         let Some(map) = object.as_object_mut() else {
             return Err(ApiError::bad_request("the body of the request is not an object"));
         };
-        let text = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |map: &Map<String, Value>, key: &str| {
+            map.get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (kind, api_version) = (text(map, "kind"), text(map, "apiVersion"));
         if resource.custom && (kind.is_empty() || api_version.is_empty()) {
             let missing = if kind.is_empty() { "Kind" } else { "apiVersion" };
-            return Err(ApiError::bad_request(format!("Object '{missing}' is missing in the body of the request")));
+            return Err(ApiError::bad_request(format!(
+                "Object '{missing}' is missing in the body of the request"
+            )));
         }
         let wanted = resource.api_version();
         if !api_version.is_empty() && api_version != wanted {
@@ -89,8 +96,17 @@ impl Context {
         }
         if !kind.is_empty() && kind != resource.kind {
             if resource.custom {
-                let cause = Cause::invalid("kind", &kind.as_str().into(), &format!("must be {}", resource.kind));
-                return Err(ApiError::invalid_named(name(object), &resource.group, &kind, &[cause]));
+                let cause = Cause::invalid(
+                    "kind",
+                    &kind.as_str().into(),
+                    &format!("must be {}", resource.kind),
+                );
+                return Err(ApiError::invalid_named(
+                    name(object),
+                    &resource.group,
+                    &kind,
+                    &[cause],
+                ));
             }
             let (version, group) = (&resource.version, &resource.group);
             return Err(ApiError::bad_request(format!(
@@ -106,7 +122,9 @@ impl Context {
             *meta = Value::Object(Map::new());
         }
         let Some(meta) = meta.as_object_mut() else {
-            return Err(ApiError::bad_request("the object provided is unrecognized: metadata is not an object"));
+            return Err(ApiError::bad_request(
+                "the object provided is unrecognized: metadata is not an object",
+            ));
         };
         meta.retain(|_, value| !value.is_null());
         let namespace = text(meta, "namespace");
@@ -133,7 +151,12 @@ impl Context {
         }
         let mut warnings = Vec::new();
         if self.validation != FieldValidation::Ignore {
-            let unknown: Vec<String> = resource.schema.unknown_fields(object).into_iter().map(|f| format!("unknown field \"{f}\"")).collect();
+            let unknown: Vec<String> = resource
+                .schema
+                .unknown_fields(object)
+                .into_iter()
+                .map(|f| format!("unknown field \"{f}\""))
+                .collect();
             if !unknown.is_empty() && self.validation == FieldValidation::Strict {
                 return Err(self.strict_error(object, &unknown.join(", ")));
             }
@@ -164,12 +187,18 @@ impl Context {
             return self.unpatchable(object, &strict);
         }
         let (kind, version) = (&resource.kind, &resource.version);
-        ApiError::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {strict}"))
+        ApiError::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: {strict}"
+        ))
     }
 
     /// The patch fits the object, but the result is none of its kind.
     fn unpatchable(&self, object: &Value, why: &str) -> ApiError {
-        let shown = if self.is_secret() { "(not shown)".into() } else { Value::String(object.to_string()) };
+        let shown = if self.is_secret() {
+            "(not shown)".into()
+        } else {
+            Value::String(object.to_string())
+        };
         ApiError::invalid_request(&[Cause::invalid("patch", &shown, why)])
     }
 
@@ -181,16 +210,31 @@ impl Context {
         if let (false, Some(error)) = (self.resource.custom, mistyped) {
             let (kind, version) = (&self.resource.kind, &self.resource.version);
             // The detail quotes the value, which in a Secret may be a password with a typing error.
-            let detail = if self.is_secret() { "illegal base64 data or wrong type" } else { &error.detail };
-            let why = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {}: {detail}", error.path);
-            return Err(if self.patching { self.unpatchable(object, &why) } else { ApiError::bad_request(why) });
+            let detail = if self.is_secret() {
+                "illegal base64 data or wrong type"
+            } else {
+                &error.detail
+            };
+            let why = format!(
+                "{kind} in version \"{version}\" cannot be handled as a {kind}: {}: {detail}",
+                error.path
+            );
+            return Err(if self.patching {
+                self.unpatchable(object, &why)
+            } else {
+                ApiError::bad_request(why)
+            });
         }
         causes.extend(found.into_iter().map(cause));
         causes.extend(rules::validate(&self.resource, object));
         if let Some(old) = old {
             causes.extend(rules::validate_update(&self.resource, object, old));
         }
-        if causes.is_empty() { Ok(()) } else { Err(self.invalid(object, &causes)) }
+        if causes.is_empty() {
+            Ok(())
+        } else {
+            Err(self.invalid(object, &causes))
+        }
     }
 
     /// Notes who wrote which fields. Events change hands too often to keep that for them.
@@ -210,7 +254,11 @@ fn name(object: &Value) -> &str {
 }
 
 fn cause(error: FieldError) -> Cause {
-    Cause { reason: error.kind.as_str().into(), message: error.detail, field: error.path }
+    Cause {
+        reason: error.kind.as_str().into(),
+        message: error.detail,
+        field: error.path,
+    }
 }
 
 /// A typed decoder drops nulls; so does this for core kinds.
@@ -227,7 +275,13 @@ fn drop_nulls(value: &mut Value) {
 
 /// The strings of a list field of `metadata` or `spec`.
 fn strings<'v>(object: &'v Value, pointer: &str) -> Vec<&'v str> {
-    object.pointer(pointer).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 /// Nothing holds the object back any more.

@@ -8,8 +8,14 @@ use crate::apiserver::kinds::rules;
 use crate::apiserver::store::{Action, Decided};
 
 /// Metadata an update carries over whatever the body says.
-const CARRIED: [&str; 6] =
-    ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"];
+const CARRIED: [&str; 6] = [
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "generateName",
+];
 
 /// The object to store, both in the resource's own form. `wanted` is the whole new object.
 pub(crate) fn update(context: &Context, current: &Value, wanted: &Value) -> Result<Decided, ApiError> {
@@ -34,7 +40,10 @@ pub(crate) fn update(context: &Context, current: &Value, wanted: &Value) -> Resu
         check_finalizers(context, current, &object)?;
     }
     context.validate(&object, Some(current))?;
-    if resource.counts_generations() && !context.status && meaning(current, resource.status) != meaning(&object, resource.status) {
+    if resource.counts_generations()
+        && !context.status
+        && meaning(current, resource.status) != meaning(&object, resource.status)
+    {
         let generation = current["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         object["metadata"]["generation"] = generation.into();
     }
@@ -74,7 +83,12 @@ fn check_identity(context: &Context, current: &Value, object: &Value) -> Result<
 }
 
 fn check_version(context: &Context, current: &Value, object: &Value) -> Result<(), ApiError> {
-    let version = |o: &Value| o["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+    let version = |o: &Value| {
+        o["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (have, asked) = (version(current), version(object));
     if asked.is_empty() || asked == "0" {
         // Patches start from the current object, so only a PUT can come here.
@@ -85,19 +99,34 @@ fn check_version(context: &Context, current: &Value, object: &Value) -> Result<(
                 field: "metadata.resourceVersion".into(),
             };
             let resource = &context.resource;
-            return Err(ApiError::invalid_named(name(object), &resource.group, &resource.plural, &[cause]));
+            return Err(ApiError::invalid_named(
+                name(object),
+                &resource.group,
+                &resource.plural,
+                &[cause],
+            ));
         }
         return Ok(());
     }
     if asked.parse::<u64>().is_err() {
-        let cause = Cause::invalid("metadata.resourceVersion", &asked.as_str().into(), "must be an unsigned integer");
+        let cause = Cause::invalid(
+            "metadata.resourceVersion",
+            &asked.as_str().into(),
+            "must be an unsigned integer",
+        );
         return Err(context.invalid(object, &[cause]));
     }
-    if asked == have { Ok(()) } else { Err(ApiError::modified(&context.resource, name(current))) }
+    if asked == have {
+        Ok(())
+    } else {
+        Err(ApiError::modified(&context.resource, name(current)))
+    }
 }
 
 fn carry_over(current: &Value, object: &mut Value) {
-    let Some(meta) = object["metadata"].as_object_mut() else { return };
+    let Some(meta) = object["metadata"].as_object_mut() else {
+        return;
+    };
     for field in CARRIED.iter().chain(&["resourceVersion"]) {
         match current["metadata"].get(field) {
             Some(value) => meta.insert((*field).to_owned(), value.clone()),
@@ -110,7 +139,10 @@ fn carry_over(current: &Value, object: &mut Value) {
 fn with_status_of(current: &Value, object: &Value) -> Value {
     let mut result = current.clone();
     set(&mut result, "status", object.get("status").cloned());
-    if let (Some(fields), Some(meta)) = (object["metadata"].get("managedFields"), result["metadata"].as_object_mut()) {
+    if let (Some(fields), Some(meta)) = (
+        object["metadata"].get("managedFields"),
+        result["metadata"].as_object_mut(),
+    ) {
         meta.insert("managedFields".into(), fields.clone());
     }
     result
@@ -121,7 +153,10 @@ fn check_finalizers(context: &Context, current: &Value, object: &Value) -> Resul
         return Ok(());
     }
     let had = strings(current, "/metadata/finalizers");
-    let new: Vec<&str> = strings(object, "/metadata/finalizers").into_iter().filter(|f| !had.contains(f)).collect();
+    let new: Vec<&str> = strings(object, "/metadata/finalizers")
+        .into_iter()
+        .filter(|f| !had.contains(f))
+        .collect();
     if new.is_empty() {
         return Ok(());
     }
@@ -147,7 +182,12 @@ fn meaning(object: &Value, has_status: bool) -> Map<String, Value> {
 fn same(current: &Value, object: &Value) -> bool {
     let timeless = |value: &Value| {
         let mut value = value.clone();
-        for entry in value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
+        for entry in value
+            .pointer_mut("/metadata/managedFields")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             entry.as_object_mut().and_then(|e| e.remove("time"));
         }
         value

@@ -57,7 +57,13 @@ fn walk(before: Side<'_>, after: Side<'_>, shape: &Type, path: &mut Vec<PathElem
 }
 
 /// Compares in one form; returns whether it was compared as a whole.
-fn by_form(form: Form<'_>, before: Side<'_>, after: Side<'_>, path: &mut Vec<PathElement>, out: &mut Comparison) -> bool {
+fn by_form(
+    form: Form<'_>,
+    before: Side<'_>,
+    after: Side<'_>,
+    path: &mut Vec<PathElement>,
+    out: &mut Comparison,
+) -> bool {
     match form {
         Form::Scalar(scalar) => {
             let is_other = |side: Side<'_>| side.is_some_and(|value| !fits(scalar, value));
@@ -68,8 +74,12 @@ fn by_form(form: Form<'_>, before: Side<'_>, after: Side<'_>, path: &mut Vec<Pat
             true
         }
         Form::Map(map) => {
-            let sides = (before.and_then(Value::as_object), after.and_then(Value::as_object));
-            let both_empty = sides.0.is_none_or(serde_json::Map::is_empty) && sides.1.is_none_or(serde_json::Map::is_empty);
+            let sides = (
+                before.and_then(Value::as_object),
+                after.and_then(Value::as_object),
+            );
+            let both_empty = sides.0.is_none_or(serde_json::Map::is_empty)
+                && sides.1.is_none_or(serde_json::Map::is_empty);
             if map.atomic || both_empty {
                 leaf(before, after, path, out);
                 return true;
@@ -101,17 +111,35 @@ fn leaf(before: Side<'_>, after: Side<'_>, path: &[PathElement], out: &mut Compa
 
 type Object = serde_json::Map<String, Value>;
 
-fn maps(map: &MapType, sides: (Option<&Object>, Option<&Object>), path: &mut Vec<PathElement>, out: &mut Comparison) {
-    let keys: BTreeSet<&String> = sides.0.into_iter().chain(sides.1).flat_map(Object::keys).collect();
+fn maps(
+    map: &MapType,
+    sides: (Option<&Object>, Option<&Object>),
+    path: &mut Vec<PathElement>,
+    out: &mut Comparison,
+) {
+    let keys: BTreeSet<&String> = sides
+        .0
+        .into_iter()
+        .chain(sides.1)
+        .flat_map(Object::keys)
+        .collect();
     for key in keys {
-        let (before, after) = (sides.0.and_then(|fields| fields.get(key)), sides.1.and_then(|fields| fields.get(key)));
+        let (before, after) = (
+            sides.0.and_then(|fields| fields.get(key)),
+            sides.1.and_then(|fields| fields.get(key)),
+        );
         path.push(PathElement::Field(key.clone()));
         walk(before, after, map.of(key).get(), path, out);
         path.pop();
     }
 }
 
-fn lists(list: &List, sides: (Option<&Vec<Value>>, Option<&Vec<Value>>), path: &mut Vec<PathElement>, out: &mut Comparison) {
+fn lists(
+    list: &List,
+    sides: (Option<&Vec<Value>>, Option<&Vec<Value>>),
+    path: &mut Vec<PathElement>,
+    out: &mut Comparison,
+) {
     let mut names: BTreeMap<PathElement, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
     for item in sides.0.into_iter().flatten() {
         if let Ok(name) = item_name(list, item) {
@@ -130,7 +158,8 @@ fn lists(list: &List, sides: (Option<&Vec<Value>>, Option<&Vec<Value>>), path: &
             ([] | [_], [] | [_]) => walk(before.first().copied(), after.first().copied(), items, path, out),
             // Items that are there twice are one value.
             ([_, _, ..], [_, _, ..]) => {
-                let equal = before.len() == after.len() && before.iter().zip(&after).all(|(left, right)| same(left, right));
+                let equal = before.len() == after.len()
+                    && before.iter().zip(&after).all(|(left, right)| same(left, right));
                 if !equal {
                     out.modified.insert(path);
                 }

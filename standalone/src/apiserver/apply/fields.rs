@@ -32,10 +32,23 @@ impl PartialEq for Deduced<'_> {
 pub(super) fn deduce<'t>(shape: &'t Type, value: Option<&Value>) -> Deduced<'t> {
     let (map, scalar, list) = (shape.map.as_ref(), shape.scalar, shape.list.as_ref());
     match (value, map, scalar, list) {
-        (Some(Value::Object(_)), Some(map), _, _) => return Deduced { forms: 1, form: Form::Map(map) },
-        (Some(Value::Array(_)), _, _, Some(list)) => return Deduced { forms: 4, form: Form::List(list) },
+        (Some(Value::Object(_)), Some(map), _, _) => {
+            return Deduced {
+                forms: 1,
+                form: Form::Map(map),
+            };
+        }
+        (Some(Value::Array(_)), _, _, Some(list)) => {
+            return Deduced {
+                forms: 4,
+                form: Form::List(list),
+            };
+        }
         (Some(Value::Bool(_) | Value::Number(_) | Value::String(_)), _, Some(scalar), _) => {
-            return Deduced { forms: 2, form: Form::Scalar(scalar) };
+            return Deduced {
+                forms: 2,
+                form: Form::Scalar(scalar),
+            };
         }
         _ => {}
     }
@@ -53,9 +66,13 @@ pub(super) fn item_name(list: &List, item: &Value) -> Result<PathElement, String
     let keys = match &list.kind {
         ListKind::Set => {
             return match item {
-                Value::Object(_) => Err("associative list without keys has an element that's a map type".to_owned()),
+                Value::Object(_) => {
+                    Err("associative list without keys has an element that's a map type".to_owned())
+                }
                 Value::Array(_) => Err("not supported: associative list with lists as elements".to_owned()),
-                Value::Null => Err("associative list without keys has an element that's an explicit null".to_owned()),
+                Value::Null => {
+                    Err("associative list without keys has an element that's an explicit null".to_owned())
+                }
                 scalar => Ok(PathElement::Value(ScalarValue(scalar.clone()))),
             };
         }
@@ -68,10 +85,19 @@ pub(super) fn item_name(list: &List, item: &Value) -> Result<PathElement, String
         _ => return Err("associative list with keys may not have non-map elements".to_owned()),
     };
     let declared = list.items.get().map.as_ref().map(|map| &map.fields);
-    let default = |key: &String| declared.and_then(|fields| fields.get(key)).and_then(|field| field.default.as_ref());
+    let default = |key: &String| {
+        declared
+            .and_then(|fields| fields.get(key))
+            .and_then(|field| field.default.as_ref())
+    };
     let mut name: Vec<(String, ScalarValue)> = keys
         .iter()
-        .filter_map(|key| Some((key.clone(), ScalarValue(fields.get(key).or_else(|| default(key))?.clone()))))
+        .filter_map(|key| {
+            Some((
+                key.clone(),
+                ScalarValue(fields.get(key).or_else(|| default(key))?.clone()),
+            ))
+        })
         .collect();
     if name.is_empty() && !keys.is_empty() {
         return Err(format!(
@@ -102,7 +128,10 @@ pub(super) fn validate(shape: &Type, value: &Value) -> Result<(), ApplyError> {
 
 fn check(shape: &Type, value: &Value, path: &mut Vec<PathElement>) -> Result<(), ApplyError> {
     let fail = |path: &[PathElement], why: String| {
-        Err(ApplyError::Typed { path: path.iter().map(ToString::to_string).collect(), why })
+        Err(ApplyError::Typed {
+            path: path.iter().map(ToString::to_string).collect(),
+            why,
+        })
     };
     match (deduce(shape, Some(value)).form, value) {
         (Form::Map(_) | Form::List(_), Value::Null) => Ok(()),

@@ -27,8 +27,17 @@ pub(super) struct ManagerId {
 
 impl ManagerId {
     pub(super) fn of(manager: &Manager) -> ManagerId {
-        let name = if manager.name.is_empty() { "unknown" } else { &manager.name };
-        ManagerId::new(name, manager.operation, &manager.api_version, &manager.subresource)
+        let name = if manager.name.is_empty() {
+            "unknown"
+        } else {
+            &manager.name
+        };
+        ManagerId::new(
+            name,
+            manager.operation,
+            &manager.api_version,
+            &manager.subresource,
+        )
     }
 
     /// Stands for the write that is being recorded, which is nobody's yet.
@@ -37,7 +46,11 @@ impl ManagerId {
     }
 
     fn new(name: &str, operation: Operation, api_version: &str, subresource: &str) -> ManagerId {
-        let api_version = if operation == Operation::Apply { "" } else { api_version };
+        let api_version = if operation == Operation::Apply {
+            ""
+        } else {
+            api_version
+        };
         ManagerId {
             operation,
             name: name.to_owned(),
@@ -111,30 +124,64 @@ impl Managed {
             match text("fieldsType") {
                 "FieldsV1" => {}
                 "" => return Err(format!("missing fieldsType in managed fields entry {index}")),
-                other => return Err(format!("invalid fieldsType {other:?} in managed fields entry {index}")),
+                other => {
+                    return Err(format!(
+                        "invalid fieldsType {other:?} in managed fields entry {index}"
+                    ));
+                }
             }
             let set = match entry.get("fieldsV1") {
                 None | Some(Value::Null) => Set::default(),
-                Some(fields) => Set::decode(fields).ok_or_else(|| format!("error decoding set of entry {index}"))?,
+                Some(fields) => {
+                    Set::decode(fields).ok_or_else(|| format!("error decoding set of entry {index}"))?
+                }
             };
-            let id = ManagerId::new(text("manager"), operation, text("apiVersion"), text("subresource"));
-            let time = Some(text("time")).filter(|time| !time.is_empty()).map(str::to_owned);
-            managed.entries.insert(id, Entry { set, api_version: text("apiVersion").to_owned(), time });
+            let id = ManagerId::new(
+                text("manager"),
+                operation,
+                text("apiVersion"),
+                text("subresource"),
+            );
+            let time = Some(text("time"))
+                .filter(|time| !time.is_empty())
+                .map(str::to_owned);
+            managed.entries.insert(
+                id,
+                Entry {
+                    set,
+                    api_version: text("apiVersion").to_owned(),
+                    time,
+                },
+            );
         }
         Ok(managed)
     }
 
     /// Writes `metadata.managedFields`, or takes it away when there is none to write.
     pub(super) fn encode_into(&self, object: &mut Value) {
-        let Some(object) = object.as_object_mut() else { return };
-        let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-        let Some(metadata) = metadata.as_object_mut() else { return };
+        let Some(object) = object.as_object_mut() else {
+            return;
+        };
+        let metadata = object
+            .entry("metadata")
+            .or_insert_with(|| Value::Object(Map::new()));
+        let Some(metadata) = metadata.as_object_mut() else {
+            return;
+        };
         if self.entries.is_empty() {
             metadata.remove("managedFields");
             return;
         }
         let mut entries: Vec<(&ManagerId, &Entry)> = self.entries.iter().collect();
-        entries.sort_by_key(|(id, entry)| (id.operation, entry.seconds(), &id.name, &entry.api_version, &id.subresource));
+        entries.sort_by_key(|(id, entry)| {
+            (
+                id.operation,
+                entry.seconds(),
+                &id.name,
+                &entry.api_version,
+                &id.subresource,
+            )
+        });
         let encoded = entries.into_iter().map(|(id, entry)| entry.encode(id)).collect();
         metadata.insert("managedFields".to_owned(), Value::Array(encoded));
     }
@@ -161,7 +208,9 @@ impl Managed {
             if count <= MAX_UPDATERS {
                 break;
             }
-            let Some(entry) = self.entries.get(&id).cloned() else { continue };
+            let Some(entry) = self.entries.get(&id).cloned() else {
+                continue;
+            };
             let bucket = ManagerId::new(ANCIENT, Operation::Update, &entry.api_version, "");
             let Some(first) = first_of.get(&entry.api_version).cloned() else {
                 first_of.insert(entry.api_version, id);
@@ -184,7 +233,10 @@ impl Managed {
 
 impl Entry {
     fn seconds(&self) -> i64 {
-        self.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok()).map_or(0, Timestamp::as_second)
+        self.time
+            .as_deref()
+            .and_then(|time| time.parse::<Timestamp>().ok())
+            .map_or(0, Timestamp::as_second)
     }
 
     fn encode(&self, id: &ManagerId) -> Value {

@@ -19,18 +19,33 @@ type Side<'v> = Option<&'v Value>;
 
 fn walk(live: Side<'_>, applied: Side<'_>, shape: &Type) -> Option<Value> {
     // Where the two have different forms the configuration's decides: the other's outcome would be thrown away.
-    let deciding = if applied.is_none() { deduce(shape, live) } else { deduce(shape, applied) };
+    let deciding = if applied.is_none() {
+        deduce(shape, live)
+    } else {
+        deduce(shape, applied)
+    };
     match deciding.form {
         Form::Scalar(_) => keep(live, applied),
         Form::Map(map) => {
-            let sides = (live.and_then(Value::as_object), applied.and_then(Value::as_object));
+            let sides = (
+                live.and_then(Value::as_object),
+                applied.and_then(Value::as_object),
+            );
             let both_empty = sides.0.is_none_or(Map::is_empty) && sides.1.is_none_or(Map::is_empty);
-            if map.atomic || both_empty { keep(live, applied) } else { maps(map, sides) }
+            if map.atomic || both_empty {
+                keep(live, applied)
+            } else {
+                maps(map, sides)
+            }
         }
         Form::List(list) => {
             let sides = (live.and_then(Value::as_array), applied.and_then(Value::as_array));
             let both_empty = sides.0.is_none_or(Vec::is_empty) && sides.1.is_none_or(Vec::is_empty);
-            if list.kind == ListKind::Atomic || both_empty { keep(live, applied) } else { lists(list, sides) }
+            if list.kind == ListKind::Atomic || both_empty {
+                keep(live, applied)
+            } else {
+                lists(list, sides)
+            }
         }
     }
 }
@@ -46,7 +61,10 @@ fn maps(map: &MapType, (live, applied): (Option<&Object>, Option<&Object>)) -> O
     let merged: Object = keys
         .into_iter()
         .filter_map(|key| {
-            let (live, applied) = (live.and_then(|fields| fields.get(key)), applied.and_then(|fields| fields.get(key)));
+            let (live, applied) = (
+                live.and_then(|fields| fields.get(key)),
+                applied.and_then(|fields| fields.get(key)),
+            );
             Some((key.clone(), walk(live, applied, map.of(key).get())?))
         })
         .collect();
@@ -64,7 +82,11 @@ static NULL: Value = Value::Null;
 
 impl<'v> Named<'v> {
     fn of(list: &List, values: Option<&'v Vec<Value>>) -> Named<'v> {
-        let mut named = Named { names: Vec::new(), items: Vec::new(), first: BTreeMap::new() };
+        let mut named = Named {
+            names: Vec::new(),
+            items: Vec::new(),
+            first: BTreeMap::new(),
+        };
         for item in values.into_iter().flatten() {
             let Ok(name) = item_name(list, item) else { continue };
             // An item that is there twice is not merged with the new one.
@@ -79,11 +101,16 @@ impl<'v> Named<'v> {
 
 fn lists(list: &List, (live, applied): (Option<&Vec<Value>>, Option<&Vec<Value>>)) -> Option<Value> {
     let (live, applied) = (Named::of(list, live), Named::of(list, applied));
-    let mut shared: VecDeque<&PathElement> = applied.names.iter().filter(|name| live.first.contains_key(*name)).collect();
+    let mut shared: VecDeque<&PathElement> = applied
+        .names
+        .iter()
+        .filter(|name| live.first.contains_key(*name))
+        .collect();
     let mut next = shared.pop_front();
     let mut done: BTreeSet<&PathElement> = BTreeSet::new();
     let mut out = Vec::with_capacity(live.names.len().max(applied.names.len()));
-    let merged = |name: &PathElement, live: Side<'_>| walk(live, applied.first.get(name).copied(), list.items.get());
+    let merged =
+        |name: &PathElement, live: Side<'_>| walk(live, applied.first.get(name).copied(), list.items.get());
     let (mut left, mut right) = (0, 0);
     while left < live.names.len() || right < applied.names.len() {
         if let (Some(name), Some(wanted)) = (live.names.get(left), applied.names.get(right)) {

@@ -18,7 +18,10 @@ pub(super) fn prune(merged: Value, shape: &Type, managed: &Managed, last: &Set) 
 
     let pruned = remove(&merged, &last, shape);
     // Back comes what someone owns …
-    let owned = managed.entries.values().fold(Set::default(), |all, entry| all.union(&entry.set));
+    let owned = managed
+        .entries
+        .values()
+        .fold(Set::default(), |all, entry| all.union(&entry.set));
     let keep = fields_of(&pruned).union(&with_named_fields(&owned, shape));
     let pruned = remove(&merged, &present.difference(&keep), shape);
     // … and what was not applied last time either but hung below something that was.
@@ -28,7 +31,10 @@ pub(super) fn prune(merged: Value, shape: &Type, managed: &Managed, last: &Set) 
 
 /// The set with those parents that are named fields of an object: whoever owns `a.b` also holds `a`.
 fn with_named_fields(set: &Set, shape: &Type) -> Set {
-    let mut out = Set { members: set.members.clone(), children: std::collections::BTreeMap::new() };
+    let mut out = Set {
+        members: set.members.clone(),
+        children: std::collections::BTreeMap::new(),
+    };
     let nothing = Type::default();
     for (element, below) in &set.children {
         let inner = match (element, &shape.map, &shape.list) {
@@ -41,7 +47,8 @@ fn with_named_fields(set: &Set, shape: &Type) -> Set {
             (PathElement::Key(_), _, Some(list)) => list.items.get(),
             _ => &nothing,
         };
-        out.children.insert(element.clone(), with_named_fields(below, inner));
+        out.children
+            .insert(element.clone(), with_named_fields(below, inner));
     }
     out
 }
@@ -62,7 +69,11 @@ fn remove(value: &Value, gone: &Set, shape: &Type) -> Value {
                 };
                 out.insert(key.clone(), field);
             }
-            if out.is_empty() { Value::Null } else { Value::Object(out) }
+            if out.is_empty() {
+                Value::Null
+            } else {
+                Value::Object(out)
+            }
         }
         (Form::List(list), Value::Array(items)) if list.kind != ListKind::Atomic => {
             let mut out = Vec::with_capacity(items.len());
@@ -79,7 +90,11 @@ fn remove(value: &Value, gone: &Set, shape: &Type) -> Value {
                     None => out.push(item.clone()),
                 }
             }
-            if out.is_empty() { Value::Null } else { Value::Array(out) }
+            if out.is_empty() {
+                Value::Null
+            } else {
+                Value::Array(out)
+            }
         }
         // An atomic value that something is removed from goes as a whole.
         _ => Value::Null,

@@ -57,11 +57,16 @@ impl Ord for Scalar {
             (left, right) if same(left, right) => Ordering::Equal,
             (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
                 (Some(left), Some(right)) => left.cmp(&right),
-                _ => left.as_f64().unwrap_or(f64::NAN).total_cmp(&right.as_f64().unwrap_or(f64::NAN)),
+                _ => left
+                    .as_f64()
+                    .unwrap_or(f64::NAN)
+                    .total_cmp(&right.as_f64().unwrap_or(f64::NAN)),
             },
             (Value::String(left), Value::String(right)) => left.cmp(right),
             (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
-            (left, right) => rank(left).cmp(&rank(right)).then_with(|| left.to_string().cmp(&right.to_string())),
+            (left, right) => rank(left)
+                .cmp(&rank(right))
+                .then_with(|| left.to_string().cmp(&right.to_string())),
         }
     }
 }
@@ -90,7 +95,10 @@ impl PathElement {
         match self {
             PathElement::Field(name) => format!("f:{name}"),
             PathElement::Key(keys) => {
-                let keys: Map<String, Value> = keys.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+                let keys: Map<String, Value> = keys
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.0.clone()))
+                    .collect();
                 format!("k:{}", Value::Object(keys))
             }
             PathElement::Value(value) => format!("v:{}", value.0),
@@ -105,8 +113,13 @@ impl PathElement {
             "v" => PathElement::Value(Scalar(serde_json::from_str(rest).ok()?)),
             "i" => PathElement::Index(rest.parse().ok()?),
             "k" => {
-                let Value::Object(keys) = serde_json::from_str(rest).ok()? else { return None };
-                let mut keys: Vec<_> = keys.into_iter().map(|(name, value)| (name, Scalar(value))).collect();
+                let Value::Object(keys) = serde_json::from_str(rest).ok()? else {
+                    return None;
+                };
+                let mut keys: Vec<_> = keys
+                    .into_iter()
+                    .map(|(name, value)| (name, Scalar(value)))
+                    .collect();
                 keys.sort_by(|left, right| left.0.cmp(&right.0));
                 PathElement::Key(keys)
             }
@@ -148,8 +161,12 @@ impl Set {
     }
 
     pub(super) fn has(&self, path: &Path) -> bool {
-        let Some((last, parents)) = path.0.split_last() else { return false };
-        let parent = parents.iter().try_fold(self, |set, element| set.children.get(element));
+        let Some((last, parents)) = path.0.split_last() else {
+            return false;
+        };
+        let parent = parents
+            .iter()
+            .try_fold(self, |set, element| set.children.get(element));
         parent.is_some_and(|set| set.members.contains(last))
     }
 
@@ -175,7 +192,10 @@ impl Set {
             let both = set.intersection(other.children.get(element)?);
             (!both.is_empty()).then(|| (element.clone(), both))
         });
-        Set { members: self.members.intersection(&other.members).cloned().collect(), children: children.collect() }
+        Set {
+            members: self.members.intersection(&other.members).cloned().collect(),
+            children: children.collect(),
+        }
     }
 
     pub(super) fn difference(&self, other: &Set) -> Set {
@@ -186,7 +206,10 @@ impl Set {
             };
             (!rest.is_empty()).then(|| (element.clone(), rest))
         });
-        Set { members: self.members.difference(&other.members).cloned().collect(), children: children.collect() }
+        Set {
+            members: self.members.difference(&other.members).cloned().collect(),
+            children: children.collect(),
+        }
     }
 
     /// Everything but these fields of the object and what is below them.

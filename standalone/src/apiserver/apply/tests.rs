@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::set::Set;
-use super::{ApplyError, Conflict, Conflicts, Manager, MergeSchema, Operation, record_update, server_side_apply};
+use super::{
+    ApplyError, Conflict, Conflicts, Manager, MergeSchema, Operation, record_update, server_side_apply,
+};
 
 fn thing() -> MergeSchema {
     MergeSchema::from_structural(&json!({"type": "object", "properties": {
@@ -25,7 +27,12 @@ fn thing() -> MergeSchema {
 }
 
 fn manager(name: &str, operation: Operation) -> Manager {
-    Manager { name: name.to_owned(), operation, subresource: String::new(), api_version: "t.io/v1".to_owned() }
+    Manager {
+        name: name.to_owned(),
+        operation,
+        subresource: String::new(),
+        api_version: "t.io/v1".to_owned(),
+    }
 }
 
 fn at(second: i64) -> Timestamp {
@@ -37,7 +44,14 @@ fn object(spec: &Value) -> Value {
 }
 
 fn try_apply(live: Option<&Value>, spec: &Value, name: &str, force: bool) -> Result<Value, ApplyError> {
-    server_side_apply(live, &object(spec), &manager(name, Operation::Apply), force, &thing(), at(1))
+    server_side_apply(
+        live,
+        &object(spec),
+        &manager(name, Operation::Apply),
+        force,
+        &thing(),
+        at(1),
+    )
 }
 
 fn apply(live: Option<&Value>, spec: &Value, name: &str) -> Value {
@@ -49,18 +63,34 @@ fn update(live: Option<&Value>, spec: &Value, name: &str, second: i64) -> Value 
     let mut after = live.cloned().unwrap_or_else(|| object(&json!({})));
     after["metadata"]["uid"] = json!("u");
     after["spec"] = spec.clone();
-    record_update(live, &mut after, &manager(name, Operation::Update), &thing(), at(second));
+    record_update(
+        live,
+        &mut after,
+        &manager(name, Operation::Update),
+        &thing(),
+        at(second),
+    );
     after
 }
 
 fn fields_of(object: &Value, name: &str) -> Value {
-    let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
-    entries.into_iter().find(|entry| entry["manager"] == name).map_or(Value::Null, |entry| entry["fieldsV1"].clone())
+    let entries = object["metadata"]["managedFields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    entries
+        .into_iter()
+        .find(|entry| entry["manager"] == name)
+        .map_or(Value::Null, |entry| entry["fieldsV1"].clone())
 }
 
 #[test]
 fn an_apply_creates_and_owns_what_it_names() {
-    let made = apply(None, &json!({"s": "a", "set": ["x"], "items": [{"name": "i", "v": "1"}], "atomic": ["p"], "labels": {"k": "v"}, "amap": {"a": "1"}}), "m");
+    let made = apply(
+        None,
+        &json!({"s": "a", "set": ["x"], "items": [{"name": "i", "v": "1"}], "atomic": ["p"], "labels": {"k": "v"}, "amap": {"a": "1"}}),
+        "m",
+    );
     assert_eq!(
         made["metadata"]["managedFields"],
         json!([{
@@ -75,11 +105,30 @@ fn an_apply_creates_and_owns_what_it_names() {
 
 #[test]
 fn another_managers_value_is_a_conflict_in_kubernetes_words() {
-    let live = apply(None, &json!({"s": "a", "n": 1, "items": [{"name": "i", "v": "1"}]}), "one");
-    let live = update(Some(&live), &json!({"s": "a", "n": 2, "items": [{"name": "i", "v": "1"}]}), "two", 2);
-    let error = try_apply(Some(&live), &json!({"s": "b", "n": 3, "items": [{"name": "i", "v": "2"}]}), "three", false);
-    let Err(ApplyError::Conflict(conflicts)) = error else { panic!("{error:?}") };
-    let conflict = |manager: &str, path: &str| Conflict { manager: manager.to_owned(), path: path.to_owned() };
+    let live = apply(
+        None,
+        &json!({"s": "a", "n": 1, "items": [{"name": "i", "v": "1"}]}),
+        "one",
+    );
+    let live = update(
+        Some(&live),
+        &json!({"s": "a", "n": 2, "items": [{"name": "i", "v": "1"}]}),
+        "two",
+        2,
+    );
+    let error = try_apply(
+        Some(&live),
+        &json!({"s": "b", "n": 3, "items": [{"name": "i", "v": "2"}]}),
+        "three",
+        false,
+    );
+    let Err(ApplyError::Conflict(conflicts)) = error else {
+        panic!("{error:?}")
+    };
+    let conflict = |manager: &str, path: &str| Conflict {
+        manager: manager.to_owned(),
+        path: path.to_owned(),
+    };
     assert_eq!(
         conflicts,
         [
@@ -115,12 +164,31 @@ fn the_same_value_is_shared() {
 
 #[test]
 fn what_is_not_applied_any_more_goes() {
-    let live = apply(None, &json!({"s": "a", "n": 1, "set": ["x", "y"], "items": [{"name": "i", "v": "1", "w": 1}, {"name": "j"}], "labels": {"a": "1", "b": "2"}}), "m");
-    let live = apply(Some(&live), &json!({"n": 1, "set": ["y"], "items": [{"name": "i", "w": 1}], "labels": {"b": "2"}}), "m");
-    assert_eq!(live["spec"], json!({"n": 1, "set": ["y"], "items": [{"name": "i", "w": 1}], "labels": {"b": "2"}}));
+    let live = apply(
+        None,
+        &json!({"s": "a", "n": 1, "set": ["x", "y"], "items": [{"name": "i", "v": "1", "w": 1}, {"name": "j"}], "labels": {"a": "1", "b": "2"}}),
+        "m",
+    );
+    let live = apply(
+        Some(&live),
+        &json!({"n": 1, "set": ["y"], "items": [{"name": "i", "w": 1}], "labels": {"b": "2"}}),
+        "m",
+    );
+    assert_eq!(
+        live["spec"],
+        json!({"n": 1, "set": ["y"], "items": [{"name": "i", "w": 1}], "labels": {"b": "2"}})
+    );
     let mut empty = object(&json!({}));
     empty.as_object_mut().expect("an object").remove("spec");
-    let live = server_side_apply(Some(&live), &empty, &manager("m", Operation::Apply), false, &thing(), at(2)).expect("no conflict");
+    let live = server_side_apply(
+        Some(&live),
+        &empty,
+        &manager("m", Operation::Apply),
+        false,
+        &thing(),
+        at(2),
+    )
+    .expect("no conflict");
     assert_eq!(live.get("spec"), None);
     assert_eq!(live["metadata"].get("managedFields"), None);
 }
@@ -128,44 +196,110 @@ fn what_is_not_applied_any_more_goes() {
 #[test]
 fn an_updaters_value_stays_when_the_applier_leaves() {
     let live = apply(None, &json!({"s": "a", "items": [{"name": "i", "v": "1"}]}), "m");
-    let live = update(Some(&live), &json!({"s": "a", "n": 5, "items": [{"name": "i", "v": "1", "w": 7}]}), "ctl", 2);
+    let live = update(
+        Some(&live),
+        &json!({"s": "a", "n": 5, "items": [{"name": "i", "v": "1", "w": 7}]}),
+        "ctl",
+        2,
+    );
     let live = apply(Some(&live), &json!({"s": "a"}), "m");
-    assert_eq!(live["spec"], json!({"s": "a", "n": 5, "items": [{"name": "i", "w": 7}]}).clone(), "the item is held by what ctl set in it");
+    assert_eq!(
+        live["spec"],
+        json!({"s": "a", "n": 5, "items": [{"name": "i", "w": 7}]}).clone(),
+        "the item is held by what ctl set in it"
+    );
 }
 
 #[test]
 fn lists_keep_the_order_of_the_configuration() {
-    let live = apply(None, &json!({"items": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}), "one");
-    let live = apply(Some(&live), &json!({"items": [{"name": "c"}, {"name": "x"}, {"name": "a"}]}), "two");
-    let names: Vec<&str> = live["spec"]["items"].as_array().expect("a list").iter().filter_map(|item| item["name"].as_str()).collect();
+    let live = apply(
+        None,
+        &json!({"items": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}),
+        "one",
+    );
+    let live = apply(
+        Some(&live),
+        &json!({"items": [{"name": "c"}, {"name": "x"}, {"name": "a"}]}),
+        "two",
+    );
+    let names: Vec<&str> = live["spec"]["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|item| item["name"].as_str())
+        .collect();
     assert_eq!(names, ["b", "c", "x", "a"]);
 }
 
 #[test]
 fn defaulted_keys_name_items() {
     let live = apply(None, &json!({"ports": [{"port": 80, "v": "1"}]}), "one");
-    assert_eq!(fields_of(&live, "one")["f:spec"]["f:ports"].as_object().expect("a map").keys().collect::<Vec<_>>(), ["k:{\"port\":80,\"protocol\":\"TCP\"}"]);
-    let live = apply(Some(&live), &json!({"ports": [{"port": 80, "protocol": "TCP", "v": "1"}, {"port": 80, "protocol": "UDP"}]}), "two");
+    assert_eq!(
+        fields_of(&live, "one")["f:spec"]["f:ports"]
+            .as_object()
+            .expect("a map")
+            .keys()
+            .collect::<Vec<_>>(),
+        ["k:{\"port\":80,\"protocol\":\"TCP\"}"]
+    );
+    let live = apply(
+        Some(&live),
+        &json!({"ports": [{"port": 80, "protocol": "TCP", "v": "1"}, {"port": 80, "protocol": "UDP"}]}),
+        "two",
+    );
     assert_eq!(live["spec"]["ports"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]
 fn configurations_that_do_not_fit_are_refused_by_path() {
     for (spec, path, why) in [
-        (json!({"colour": 1}), ".spec.colour", "field not declared in schema"),
-        (json!({"items": [{"name": "a", "x": 1}]}), ".spec.items[name=\"a\"].x", "field not declared in schema"),
-        (json!({"set": ["a", "a"]}), ".spec.set", "duplicate entries for key [=\"a\"]"),
-        (json!({"n": "x"}), ".spec.n", "expected numeric (int or float), got a string"),
+        (
+            json!({"colour": 1}),
+            ".spec.colour",
+            "field not declared in schema",
+        ),
+        (
+            json!({"items": [{"name": "a", "x": 1}]}),
+            ".spec.items[name=\"a\"].x",
+            "field not declared in schema",
+        ),
+        (
+            json!({"set": ["a", "a"]}),
+            ".spec.set",
+            "duplicate entries for key [=\"a\"]",
+        ),
+        (
+            json!({"n": "x"}),
+            ".spec.n",
+            "expected numeric (int or float), got a string",
+        ),
         (json!({"set": "x"}), ".spec.set", "expected list, got a string"),
         (json!({"labels": []}), ".spec.labels", "expected map, got a list"),
-        (json!({"items": [null]}), ".spec.items", "element 0: associative list with keys may not have a null element"),
+        (
+            json!({"items": [null]}),
+            ".spec.items",
+            "element 0: associative list with keys may not have a null element",
+        ),
     ] {
         let error = try_apply(None, &spec, "m", false).expect_err("refused");
-        assert_eq!(error, ApplyError::Typed { path: path.to_owned(), why: why.to_owned() });
+        assert_eq!(
+            error,
+            ApplyError::Typed {
+                path: path.to_owned(),
+                why: why.to_owned()
+            }
+        );
     }
     let mut with_fields = object(&json!({}));
     with_fields["metadata"]["managedFields"] = json!([]);
-    let error = server_side_apply(None, &with_fields, &manager("m", Operation::Apply), false, &thing(), at(1));
+    let error = server_side_apply(
+        None,
+        &with_fields,
+        &manager("m", Operation::Apply),
+        false,
+        &thing(),
+        at(1),
+    );
     assert_eq!(error, Err(ApplyError::ManagedFieldsGiven));
 }
 
@@ -175,7 +309,14 @@ fn a_write_that_changes_nothing_changes_no_managed_fields() {
     let again = update(Some(&live), &json!({"s": "a"}), "other", 99);
     assert_eq!(again, live);
     let applied = apply(Some(&live), &json!({"s": "a"}), "m");
-    let again = server_side_apply(Some(&applied), &object(&json!({"s": "a"})), &manager("m", Operation::Apply), false, &thing(), at(99));
+    let again = server_side_apply(
+        Some(&applied),
+        &object(&json!({"s": "a"})),
+        &manager("m", Operation::Apply),
+        false,
+        &thing(),
+        at(99),
+    );
     assert_eq!(again, Ok(applied));
 }
 
@@ -186,7 +327,10 @@ fn updates_take_what_they_change() {
     assert_eq!(fields_of(&live, "m"), json!({"f:spec": {"f:n": {}}}));
     assert_eq!(fields_of(&live, "ctl"), json!({"f:spec": {"f:s": {}}}));
     let entry = &live["metadata"]["managedFields"][1];
-    assert_eq!((&entry["operation"], &entry["time"]), (&json!("Update"), &json!("1970-01-01T00:00:05Z")));
+    assert_eq!(
+        (&entry["operation"], &entry["time"]),
+        (&json!("Update"), &json!("1970-01-01T00:00:05Z"))
+    );
 }
 
 #[test]
@@ -200,16 +344,40 @@ fn clients_may_reset_managed_fields_but_not_through_a_subresource() {
         let mut through_status = after.clone();
         let mut live = live.clone();
         live["metadata"]["uid"] = json!("u");
-        record_update(Some(&live), &mut after, &manager("ctl", Operation::Update), &thing(), at(2));
+        record_update(
+            Some(&live),
+            &mut after,
+            &manager("ctl", Operation::Update),
+            &thing(),
+            at(2),
+        );
         assert_eq!(after["metadata"].get("managedFields"), None, "{before}");
-        let status = Manager { subresource: "status".to_owned(), ..manager("ctl", Operation::Update) };
+        let status = Manager {
+            subresource: "status".to_owned(),
+            ..manager("ctl", Operation::Update)
+        };
         record_update(Some(&live), &mut through_status, &status, &thing(), at(2));
-        assert_eq!(through_status["metadata"]["managedFields"], live["metadata"]["managedFields"]);
+        assert_eq!(
+            through_status["metadata"]["managedFields"],
+            live["metadata"]["managedFields"]
+        );
     }
     let mut forgetful = live.clone();
-    forgetful["metadata"].as_object_mut().expect("an object").remove("managedFields");
-    record_update(Some(&live), &mut forgetful, &manager("ctl", Operation::Update), &thing(), at(2));
-    assert_eq!(forgetful, live, "a client that does not know them does not delete them");
+    forgetful["metadata"]
+        .as_object_mut()
+        .expect("an object")
+        .remove("managedFields");
+    record_update(
+        Some(&live),
+        &mut forgetful,
+        &manager("ctl", Operation::Update),
+        &thing(),
+        at(2),
+    );
+    assert_eq!(
+        forgetful, live,
+        "a client that does not know them does not delete them"
+    );
 }
 
 #[test]
@@ -217,13 +385,29 @@ fn an_object_without_managed_fields_gets_them_at_its_first_apply() {
     let mut live = object(&json!({"s": "a", "n": 1}));
     live["metadata"]["uid"] = json!("u");
     let error = try_apply(Some(&live), &json!({"s": "b"}), "m", false).expect_err("a conflict");
-    assert_eq!(error.to_string(), "Apply failed with 1 conflict: conflict with \"before-first-apply\" using t.io/v1: .spec.s");
+    assert_eq!(
+        error.to_string(),
+        "Apply failed with 1 conflict: conflict with \"before-first-apply\" using t.io/v1: .spec.s"
+    );
     let applied = apply(Some(&live), &json!({"s": "a"}), "m");
-    assert_eq!(fields_of(&applied, "before-first-apply"), json!({"f:spec": {".": {}, "f:n": {}, "f:s": {}}}));
+    assert_eq!(
+        fields_of(&applied, "before-first-apply"),
+        json!({"f:spec": {".": {}, "f:n": {}, "f:s": {}}})
+    );
     let mut after = live.clone();
     after["spec"]["s"] = json!("c");
-    record_update(Some(&live), &mut after, &manager("ctl", Operation::Update), &thing(), at(2));
-    assert_eq!(after["metadata"].get("managedFields"), None, "until then updates are not followed");
+    record_update(
+        Some(&live),
+        &mut after,
+        &manager("ctl", Operation::Update),
+        &thing(),
+        at(2),
+    );
+    assert_eq!(
+        after["metadata"].get("managedFields"),
+        None,
+        "until then updates are not followed"
+    );
 }
 
 #[test]
@@ -231,13 +415,25 @@ fn kubectl_takes_over_what_it_applied_from_the_client_side() {
     let last = object(&json!({"s": "a"}));
     let mut live = object(&json!({"s": "a"}));
     live["metadata"]["uid"] = json!("u");
-    live["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/last-applied-configuration": last.to_string()});
-    record_update(None, &mut live, &manager("kubectl-client-side-apply", Operation::Update), &thing(), at(1));
+    live["metadata"]["annotations"] =
+        json!({"kubectl.kubernetes.io/last-applied-configuration": last.to_string()});
+    record_update(
+        None,
+        &mut live,
+        &manager("kubectl-client-side-apply", Operation::Update),
+        &thing(),
+        at(1),
+    );
     assert!(try_apply(Some(&live), &json!({"s": "b"}), "someone", false).is_err());
     let taken = apply(Some(&live), &json!({"s": "b"}), "kubectl");
     assert_eq!(taken["spec"]["s"], "b");
-    let annotation = taken["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"].as_str().expect("kept");
-    assert_eq!(serde_json::from_str::<Value>(annotation).expect("JSON")["spec"]["s"], "b");
+    let annotation = taken["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+        .as_str()
+        .expect("kept");
+    assert_eq!(
+        serde_json::from_str::<Value>(annotation).expect("JSON")["spec"]["s"],
+        "b"
+    );
 }
 
 #[test]
@@ -245,12 +441,26 @@ fn status_is_written_by_its_subresource_only() {
     let schema = thing().with_status_subresource();
     let mut config = object(&json!({"s": "a"}));
     config["status"] = json!({"phase": "p"});
-    let main = server_side_apply(None, &config, &manager("m", Operation::Apply), false, &schema, at(1)).expect("no conflict");
+    let main = server_side_apply(
+        None,
+        &config,
+        &manager("m", Operation::Apply),
+        false,
+        &schema,
+        at(1),
+    )
+    .expect("no conflict");
     assert_eq!(fields_of(&main, "m"), json!({"f:spec": {"f:s": {}}}));
-    let status = Manager { subresource: "status".to_owned(), ..manager("m", Operation::Apply) };
+    let status = Manager {
+        subresource: "status".to_owned(),
+        ..manager("m", Operation::Apply)
+    };
     let both = server_side_apply(Some(&main), &config, &status, false, &schema, at(1)).expect("no conflict");
     let entry = &both["metadata"]["managedFields"][1];
-    assert_eq!((&entry["subresource"], &entry["fieldsV1"]), (&json!("status"), &json!({"f:status": {"f:phase": {}}})));
+    assert_eq!(
+        (&entry["subresource"], &entry["fieldsV1"]),
+        (&json!("status"), &json!({"f:status": {"f:phase": {}}}))
+    );
 }
 
 #[test]
@@ -261,9 +471,27 @@ fn many_updaters_become_ancient() {
         spec["labels"][format!("u{number}")] = json!("x");
         live = update(Some(&live), &spec, &format!("u{number}"), number);
     }
-    let managers: Vec<&str> =
-        live["metadata"]["managedFields"].as_array().expect("a list").iter().filter_map(|entry| entry["manager"].as_str()).collect();
-    assert_eq!(managers, ["ancient-changes", "u3", "u4", "u5", "u6", "u7", "u8", "u9", "u10", "u11"]);
+    let managers: Vec<&str> = live["metadata"]["managedFields"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|entry| entry["manager"].as_str())
+        .collect();
+    assert_eq!(
+        managers,
+        [
+            "ancient-changes",
+            "u3",
+            "u4",
+            "u5",
+            "u6",
+            "u7",
+            "u8",
+            "u9",
+            "u10",
+            "u11"
+        ]
+    );
 }
 
 #[test]
@@ -272,18 +500,45 @@ fn core_kinds_merge_by_their_own_rules() {
     let config = |data: Value, finalizers: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "finalizers": finalizers, "ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"}]}, "data": data});
     let one = manager("one", Operation::Apply);
     let two = manager("two", Operation::Apply);
-    let live = server_side_apply(None, &config(json!({"a": "1"}), json!(["f/1"])), &one, false, &schema, at(1)).expect("made");
-    let live = server_side_apply(Some(&live), &config(json!({"b": "2"}), json!(["f/2"])), &two, false, &schema, at(1)).expect("merged");
+    let live = server_side_apply(
+        None,
+        &config(json!({"a": "1"}), json!(["f/1"])),
+        &one,
+        false,
+        &schema,
+        at(1),
+    )
+    .expect("made");
+    let live = server_side_apply(
+        Some(&live),
+        &config(json!({"b": "2"}), json!(["f/2"])),
+        &two,
+        false,
+        &schema,
+        at(1),
+    )
+    .expect("merged");
     assert_eq!(live["data"], json!({"a": "1", "b": "2"}));
     assert_eq!(live["metadata"]["finalizers"], json!(["f/1", "f/2"]));
-    assert_eq!(fields_of(&live, "two")["f:metadata"], json!({"f:finalizers": {"v:\"f/2\"": {}}, "f:ownerReferences": {"k:{\"uid\":\"u\"}": {}}}));
+    assert_eq!(
+        fields_of(&live, "two")["f:metadata"],
+        json!({"f:finalizers": {"v:\"f/2\"": {}}, "f:ownerReferences": {"k:{\"uid\":\"u\"}": {}}})
+    );
 }
 
 #[test]
 fn fields_v1_reads_back_as_it_was_written() {
     let text = json!({"f:spec": {".": {}, "f:a": {}, "k:{\"a\":1,\"b\":\"x\"}": {".": {}, "f:c": {}}, "v:true": {}, "i:3": {}}});
     assert_eq!(Set::decode(&text).map(|set| set.encode()), Some(text));
-    for bad in [json!(1), json!({"x:a": {}}), json!({"f": {}}), json!({"v:{": {}}), json!({"k:1": {}}), json!({"i:x": {}}), json!({"f:a": 1})] {
+    for bad in [
+        json!(1),
+        json!({"x:a": {}}),
+        json!({"f": {}}),
+        json!({"v:{": {}}),
+        json!({"k:1": {}}),
+        json!({"i:x": {}}),
+        json!({"f:a": 1}),
+    ] {
         assert_eq!(Set::decode(&bad), None, "{bad}");
     }
 }
@@ -293,11 +548,20 @@ fn config() -> impl Strategy<Value = Value> {
     let word = || prop::sample::select(vec!["a", "b", "c"]);
     let words = || prop::collection::btree_set(word(), 0..3);
     let map = || prop::collection::btree_map(word(), word(), 0..3);
-    let items = prop::collection::btree_map(word(), (prop::option::of(word()), prop::option::of(0..3_i64)), 0..3).prop_map(|items| {
+    let items = prop::collection::btree_map(
+        word(),
+        (prop::option::of(word()), prop::option::of(0..3_i64)),
+        0..3,
+    )
+    .prop_map(|items| {
         let item = |(name, (v, w)): (&str, (Option<&str>, Option<i64>))| {
             let mut item = json!({"name": name});
-            if let Some(v) = v { item["v"] = json!(v); }
-            if let Some(w) = w { item["w"] = json!(w); }
+            if let Some(v) = v {
+                item["v"] = json!(v);
+            }
+            if let Some(w) = w {
+                item["w"] = json!(w);
+            }
             item
         };
         Value::from(items.into_iter().map(item).collect::<Vec<_>>())
@@ -314,7 +578,15 @@ fn config() -> impl Strategy<Value = Value> {
     )
         .prop_map(|(s, n, atomic, set, items, labels, free)| {
             let mut spec = json!({});
-            for (name, value) in [("s", s), ("n", n), ("atomic", atomic), ("set", set), ("items", items), ("labels", labels), ("free", free)] {
+            for (name, value) in [
+                ("s", s),
+                ("n", n),
+                ("atomic", atomic),
+                ("set", set),
+                ("items", items),
+                ("labels", labels),
+                ("free", free),
+            ] {
                 if let Some(value) = value {
                     spec[name] = value;
                 }
@@ -325,24 +597,57 @@ fn config() -> impl Strategy<Value = Value> {
 
 /// Any JSON, for objects that a client sends.
 fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), (0..3_i64).prop_map(Value::from), "[ab]".prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (0..3_i64).prop_map(Value::from),
+        "[ab]".prop_map(Value::from)
+    ];
     leaf.prop_recursive(5, 40, 5, |inner| {
         let keys = prop::sample::select(vec![
-            "a", "name", "spec", "s", "set", "items", "ports", "port", "free", "labels", "metadata", "managedFields", "manager", "operation",
-            "apiVersion", "fieldsType", "fieldsV1", "f:a", "f:spec", "k:{\"name\":\"a\"}", "v:\"a\"", ".", "finalizers", "ownerReferences",
+            "a",
+            "name",
+            "spec",
+            "s",
+            "set",
+            "items",
+            "ports",
+            "port",
+            "free",
+            "labels",
+            "metadata",
+            "managedFields",
+            "manager",
+            "operation",
+            "apiVersion",
+            "fieldsType",
+            "fieldsV1",
+            "f:a",
+            "f:spec",
+            "k:{\"name\":\"a\"}",
+            "v:\"a\"",
+            ".",
+            "finalizers",
+            "ownerReferences",
         ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(keys, inner, 0..6)
-                .prop_map(|map| Value::Object(map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            prop::collection::btree_map(keys, inner, 0..6).prop_map(|map| Value::Object(
+                map.into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect()
+            )),
         ]
     })
 }
 
 /// Whether two configurations name a leaf in common.
 fn overlap(left: &Value, right: &Value) -> bool {
-    let (Some(left), Some(right)) = (left.as_object(), right.as_object()) else { return true };
-    left.iter().any(|(key, value)| right.get(key).is_some_and(|other| overlap(value, other)))
+    let (Some(left), Some(right)) = (left.as_object(), right.as_object()) else {
+        return true;
+    };
+    left.iter()
+        .any(|(key, value)| right.get(key).is_some_and(|other| overlap(value, other)))
 }
 
 proptest! {

@@ -72,14 +72,28 @@ pub(super) enum TypeRef {
 
 static DEDUCED: LazyLock<Type> = LazyLock::new(|| Type {
     scalar: Some(Scalar::Untyped),
-    list: Some(List { items: TypeRef::Untyped, kind: ListKind::Atomic }),
-    map: Some(MapType { fields: BTreeMap::new(), others: Some(TypeRef::Deduced), atomic: false }),
+    list: Some(List {
+        items: TypeRef::Untyped,
+        kind: ListKind::Atomic,
+    }),
+    map: Some(MapType {
+        fields: BTreeMap::new(),
+        others: Some(TypeRef::Deduced),
+        atomic: false,
+    }),
 });
 
 static UNTYPED: LazyLock<Type> = LazyLock::new(|| Type {
     scalar: Some(Scalar::Untyped),
-    list: Some(List { items: TypeRef::Untyped, kind: ListKind::Atomic }),
-    map: Some(MapType { fields: BTreeMap::new(), others: Some(TypeRef::Untyped), atomic: true }),
+    list: Some(List {
+        items: TypeRef::Untyped,
+        kind: ListKind::Atomic,
+    }),
+    map: Some(MapType {
+        fields: BTreeMap::new(),
+        others: Some(TypeRef::Untyped),
+        atomic: true,
+    }),
 });
 
 impl TypeRef {
@@ -113,7 +127,10 @@ impl MergeSchema {
             map.atomic = false;
             add_object_fields(map);
         }
-        MergeSchema { root: Arc::new(root), resets: Vec::new() }
+        MergeSchema {
+            root: Arc::new(root),
+            resets: Vec::new(),
+        }
     }
 
     /// The schema of a core kind, from Kubernetes' own OpenAPI: Namespace, Secret, ConfigMap, Event (both groups),
@@ -121,9 +138,18 @@ impl MergeSchema {
     pub(crate) fn core(kind: &str) -> MergeSchema {
         let text = || json!({"type": "string"});
         let texts = || json!({"type": "object", "additionalProperties": {"type": "string"}});
-        let atomic_texts = || json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "atomic"});
+        let atomic_texts =
+            || json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "atomic"});
         let reference = || {
-            let fields = ["apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid"];
+            let fields = [
+                "apiVersion",
+                "fieldPath",
+                "kind",
+                "name",
+                "namespace",
+                "resourceVersion",
+                "uid",
+            ];
             object_of(&fields, &text(), true)
         };
         let properties = match kind {
@@ -137,7 +163,9 @@ impl MergeSchema {
                     },
                 }},
             }),
-            "Secret" => json!({"data": texts(), "stringData": texts(), "type": text(), "immutable": {"type": "boolean"}}),
+            "Secret" => {
+                json!({"data": texts(), "stringData": texts(), "type": text(), "immutable": {"type": "boolean"}})
+            }
             "ConfigMap" => json!({"data": texts(), "binaryData": texts(), "immutable": {"type": "boolean"}}),
             "Event" => {
                 let mut properties = json!({
@@ -148,9 +176,19 @@ impl MergeSchema {
                     "count": {"type": "integer"}, "deprecatedCount": {"type": "integer"},
                 });
                 for field in [
-                    "reason", "message", "firstTimestamp", "lastTimestamp", "type", "eventTime", "action",
-                    "reportingComponent", "reportingInstance", "reportingController", "note",
-                    "deprecatedFirstTimestamp", "deprecatedLastTimestamp",
+                    "reason",
+                    "message",
+                    "firstTimestamp",
+                    "lastTimestamp",
+                    "type",
+                    "eventTime",
+                    "action",
+                    "reportingComponent",
+                    "reportingInstance",
+                    "reportingController",
+                    "note",
+                    "deprecatedFirstTimestamp",
+                    "deprecatedLastTimestamp",
                 ] {
                     properties[field] = text();
                 }
@@ -160,12 +198,18 @@ impl MergeSchema {
                 "holderIdentity": text(), "leaseDurationSeconds": {"type": "integer"}, "acquireTime": text(),
                 "renewTime": text(), "leaseTransitions": {"type": "integer"}, "strategy": text(), "preferredHolder": text(),
             }}}),
-            "ControllerRevision" => json!({"data": {"x-longshore-untyped": true}, "revision": {"type": "integer"}}),
+            "ControllerRevision" => {
+                json!({"data": {"x-longshore-untyped": true}, "revision": {"type": "integer"}})
+            }
             _ => json!({}),
         };
         let mut schema = MergeSchema::from_structural(&json!({"type": "object", "properties": properties}));
         if kind == "Namespace" {
-            schema.resets = vec![("", &["status"]), ("status", &["spec"]), ("finalize", &["status"])];
+            schema.resets = vec![
+                ("", &["status"]),
+                ("status", &["spec"]),
+                ("finalize", &["status"]),
+            ];
         }
         schema
     }
@@ -182,13 +226,18 @@ impl MergeSchema {
     }
 
     pub(super) fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
-        self.resets.iter().find(|(name, _)| *name == subresource).map_or(&[], |(_, fields)| fields)
+        self.resets
+            .iter()
+            .find(|(name, _)| *name == subresource)
+            .map_or(&[], |(_, fields)| fields)
     }
 }
 
 fn object_of(fields: &[&str], shape: &Value, atomic: bool) -> Value {
-    let properties: serde_json::Map<String, Value> =
-        fields.iter().map(|field| ((*field).to_owned(), shape.clone())).collect();
+    let properties: serde_json::Map<String, Value> = fields
+        .iter()
+        .map(|field| ((*field).to_owned(), shape.clone()))
+        .collect();
     let map_type = if atomic { "atomic" } else { "granular" };
     json!({"type": "object", "properties": properties, "x-kubernetes-map-type": map_type})
 }
@@ -198,7 +247,16 @@ fn add_object_fields(map: &mut MapType) {
     let text = json!({"type": "string"});
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
     let mut metadata = object_of(
-        &["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"],
+        &[
+            "name",
+            "generateName",
+            "namespace",
+            "selfLink",
+            "uid",
+            "resourceVersion",
+            "creationTimestamp",
+            "deletionTimestamp",
+        ],
         &text,
         false,
     );
@@ -211,12 +269,13 @@ fn add_object_fields(map: &mut MapType) {
     properties["labels"] = texts.clone();
     properties["annotations"] = texts;
     properties["finalizers"] = json!({"type": "array", "items": text, "x-kubernetes-list-type": "set"});
-    properties["ownerReferences"] =
-        json!({"type": "array", "items": owner, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]});
-    properties["managedFields"] = json!({"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "atomic"});
+    properties["ownerReferences"] = json!({"type": "array", "items": owner, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]});
+    properties["managedFields"] =
+        json!({"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "atomic"});
     for (name, schema) in [("apiVersion", &text), ("kind", &text), ("metadata", &metadata)] {
         let shape = TypeRef::Of(Arc::new(convert(schema, false, 1)));
-        map.fields.insert(name.to_owned(), FieldType { shape, default: None });
+        map.fields
+            .insert(name.to_owned(), FieldType { shape, default: None });
     }
 }
 
@@ -225,29 +284,58 @@ fn convert(schema: &Value, preserve: bool, depth: usize) -> Type {
     if depth > MAX_DEPTH || flag("x-longshore-untyped") {
         return Type {
             scalar: Some(Scalar::Untyped),
-            list: Some(List { items: TypeRef::Untyped, kind: ListKind::Atomic }),
-            map: Some(MapType { fields: BTreeMap::new(), others: Some(TypeRef::Untyped), atomic: true }),
+            list: Some(List {
+                items: TypeRef::Untyped,
+                kind: ListKind::Atomic,
+            }),
+            map: Some(MapType {
+                fields: BTreeMap::new(),
+                others: Some(TypeRef::Untyped),
+                atomic: true,
+            }),
         };
     }
     let preserve = preserve || flag("x-kubernetes-preserve-unknown-fields");
     let map = || Some(convert_map(schema, preserve, depth));
     let list = || Some(convert_list(schema, preserve, depth));
-    let of = |scalar| Type { scalar: Some(scalar), ..Type::default() };
-    let plain_text = schema.get("format").and_then(Value::as_str).is_none_or(|format| matches!(format, "" | "byte"));
-    match schema.get("type").and_then(Value::as_str).filter(|_| !flag("x-kubernetes-int-or-string")) {
+    let of = |scalar| Type {
+        scalar: Some(scalar),
+        ..Type::default()
+    };
+    let plain_text = schema
+        .get("format")
+        .and_then(Value::as_str)
+        .is_none_or(|format| matches!(format, "" | "byte"));
+    match schema
+        .get("type")
+        .and_then(Value::as_str)
+        .filter(|_| !flag("x-kubernetes-int-or-string"))
+    {
         Some("object") => {
             let mut map = map();
-            if flag("x-kubernetes-embedded-resource") && let Some(map) = &mut map {
+            if flag("x-kubernetes-embedded-resource")
+                && let Some(map) = &mut map
+            {
                 add_object_fields(map);
             }
-            Type { map, ..Type::default() }
+            Type {
+                map,
+                ..Type::default()
+            }
         }
-        Some("array") => Type { list: list(), ..Type::default() },
+        Some("array") => Type {
+            list: list(),
+            ..Type::default()
+        },
         Some("integer" | "number") => of(Scalar::Numeric),
         Some("boolean") => of(Scalar::Boolean),
         Some("string") if plain_text => of(Scalar::String),
         Some(kind) if !kind.is_empty() => of(Scalar::Untyped),
-        _ => Type { scalar: Some(Scalar::Untyped), list: list(), map: map() },
+        _ => Type {
+            scalar: Some(Scalar::Untyped),
+            list: list(),
+            map: map(),
+        },
     }
 }
 
@@ -258,7 +346,10 @@ fn convert_map(schema: &Value, preserve: bool, depth: usize) -> MapType {
         .flatten()
         .map(|(name, property)| {
             let shape = TypeRef::Of(Arc::new(convert(property, preserve, depth + 1)));
-            let default = property.get("default").filter(|default| !default.is_null()).cloned();
+            let default = property
+                .get("default")
+                .filter(|default| !default.is_null())
+                .cloned();
             (name.clone(), FieldType { shape, default })
         })
         .collect();
@@ -269,7 +360,11 @@ fn convert_map(schema: &Value, preserve: bool, depth: usize) -> MapType {
         Some(values) => Some(TypeRef::Of(Arc::new(convert(values, preserve, depth + 1)))),
     };
     let atomic = schema.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic");
-    MapType { fields, others, atomic }
+    MapType {
+        fields,
+        others,
+        atomic,
+    }
 }
 
 fn convert_list(schema: &Value, preserve: bool, depth: usize) -> List {
@@ -278,7 +373,13 @@ fn convert_list(schema: &Value, preserve: bool, depth: usize) -> List {
         None => TypeRef::Untyped,
     };
     let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
-    let keys = || keys.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let keys = || {
+        keys.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    };
     let kind = match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
         Some("set") => ListKind::Set,
         Some("map") => ListKind::Map(keys()),
@@ -299,7 +400,9 @@ pub(super) fn same(left: &Value, right: &Value) -> bool {
         }
         (Value::Object(left), Value::Object(right)) => {
             left.len() == right.len()
-                && left.iter().all(|(name, value)| right.get(name).is_some_and(|other| same(value, other)))
+                && left
+                    .iter()
+                    .all(|(name, value)| right.get(name).is_some_and(|other| same(value, other)))
         }
         _ => left == right,
     }

@@ -53,7 +53,9 @@ impl Column {
             Cell::Path(path) => path,
         };
         let found = path.find(object);
-        let Some(first) = found.first().filter(|v| !v.is_null()) else { return Value::Null };
+        let Some(first) = found.first().filter(|v| !v.is_null()) else {
+            return Value::Null;
+        };
         match self.data_type.as_str() {
             "date" => age_of(first, now),
             "integer" => first.as_i64().map_or(Value::Null, Value::from),
@@ -87,15 +89,25 @@ pub(super) fn name() -> Column {
 }
 
 pub(super) fn created() -> Column {
-    Column::computed("Age", "string", |o, now| age_of(&o["metadata"]["creationTimestamp"], now))
+    Column::computed("Age", "string", |o, now| {
+        age_of(&o["metadata"]["creationTimestamp"], now)
+    })
 }
 
 fn entries(object: &Value, fields: &[&str]) -> Value {
-    fields.iter().map(|&f| object[f].as_object().map_or(0, serde_json::Map::len)).sum::<usize>().into()
+    fields
+        .iter()
+        .map(|&f| object[f].as_object().map_or(0, serde_json::Map::len))
+        .sum::<usize>()
+        .into()
 }
 
 pub(super) fn config_map() -> Vec<Column> {
-    vec![name(), Column::computed("Data", "string", |o, _| entries(o, &["data", "binaryData"])), created()]
+    vec![
+        name(),
+        Column::computed("Data", "string", |o, _| entries(o, &["data", "binaryData"])),
+        created(),
+    ]
 }
 
 pub(super) fn secret() -> Vec<Column> {
@@ -108,27 +120,46 @@ pub(super) fn secret() -> Vec<Column> {
 }
 
 pub(super) fn namespace() -> Vec<Column> {
-    vec![name(), Column::computed("Status", "string", |o, _| o["status"]["phase"].clone()), created()]
+    vec![
+        name(),
+        Column::computed("Status", "string", |o, _| o["status"]["phase"].clone()),
+        created(),
+    ]
 }
 
 pub(super) fn definition() -> Vec<Column> {
-    vec![name(), Column::computed("Created At", "date", |o, _| o["metadata"]["creationTimestamp"].clone())]
+    vec![
+        name(),
+        Column::computed("Created At", "date", |o, _| {
+            o["metadata"]["creationTimestamp"].clone()
+        }),
+    ]
 }
 
 pub(super) fn lease() -> Vec<Column> {
-    vec![name(), Column::computed("Holder", "string", |o, _| o["spec"]["holderIdentity"].clone()), created()]
+    vec![
+        name(),
+        Column::computed("Holder", "string", |o, _| o["spec"]["holderIdentity"].clone()),
+        created(),
+    ]
 }
 
 pub(super) fn controller_revision() -> Vec<Column> {
     let controller = |o: &Value, _: Timestamp| {
         let owners = o["metadata"]["ownerReferences"].as_array();
-        let owner = owners.into_iter().flatten().find(|owner| owner["controller"] == true);
+        let owner = owners
+            .into_iter()
+            .flatten()
+            .find(|owner| owner["controller"] == true);
         owner.map_or_else(
             || Value::from("<none>"),
             |owner| {
                 let kind = text(&owner["kind"]).to_lowercase();
                 let version = text(&owner["apiVersion"]);
-                let group = version.split_once('/').map(|(group, _)| format!(".{group}")).unwrap_or_default();
+                let group = version
+                    .split_once('/')
+                    .map(|(group, _)| format!(".{group}"))
+                    .unwrap_or_default();
                 format!("{kind}{group}/{}", text(&owner["name"])).into()
             },
         )
@@ -144,19 +175,48 @@ pub(super) fn controller_revision() -> Vec<Column> {
 /// Stored events have the core/v1 form; both resources show the same columns.
 pub(super) fn event() -> Vec<Column> {
     let last = |o: &Value, now: Timestamp| {
-        age_of(first_set(o, &["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"]), now)
+        age_of(
+            first_set(
+                o,
+                &[
+                    "/series/lastObservedTime",
+                    "/lastTimestamp",
+                    "/eventTime",
+                    "/metadata/creationTimestamp",
+                ],
+            ),
+            now,
+        )
     };
     let first = |o: &Value, now: Timestamp| {
-        age_of(first_set(o, &["/firstTimestamp", "/eventTime", "/metadata/creationTimestamp"]), now)
+        age_of(
+            first_set(
+                o,
+                &["/firstTimestamp", "/eventTime", "/metadata/creationTimestamp"],
+            ),
+            now,
+        )
     };
     let object = |o: &Value, _: Timestamp| {
         let about = &o["involvedObject"];
-        Value::from(format!("{}/{}", text(&about["kind"]).to_lowercase(), about["name"].as_str().unwrap_or_default()))
+        Value::from(format!(
+            "{}/{}",
+            text(&about["kind"]).to_lowercase(),
+            about["name"].as_str().unwrap_or_default()
+        ))
     };
     let source = |o: &Value, _: Timestamp| {
-        let component = first_set(o, &["/source/component", "/reportingComponent"]).as_str().unwrap_or_default();
-        let host = first_set(o, &["/source/host", "/reportingInstance"]).as_str().unwrap_or_default();
-        Value::from(if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") })
+        let component = first_set(o, &["/source/component", "/reportingComponent"])
+            .as_str()
+            .unwrap_or_default();
+        let host = first_set(o, &["/source/host", "/reportingInstance"])
+            .as_str()
+            .unwrap_or_default();
+        Value::from(if host.is_empty() {
+            component.to_owned()
+        } else {
+            format!("{component}, {host}")
+        })
     };
     let count = |o: &Value, _: Timestamp| match first_set(o, &["/series/count", "/count"]) {
         Value::Null => 1.into(),
@@ -167,7 +227,10 @@ pub(super) fn event() -> Vec<Column> {
         Column::computed("Type", "string", |o, _| o["type"].clone()),
         Column::computed("Reason", "string", |o, _| o["reason"].clone()),
         Column::computed("Object", "string", object),
-        Column::computed("Subobject", "string", |o, _| o["involvedObject"]["fieldPath"].clone()).wide(),
+        Column::computed("Subobject", "string", |o, _| {
+            o["involvedObject"]["fieldPath"].clone()
+        })
+        .wide(),
         Column::computed("Source", "string", source).wide(),
         Column::computed("Message", "string", |o, _| text(&o["message"]).trim().into()),
         Column::computed("First Seen", "string", first).wide(),
@@ -177,7 +240,11 @@ pub(super) fn event() -> Vec<Column> {
 }
 
 fn first_set<'v>(object: &'v Value, pointers: &[&str]) -> &'v Value {
-    pointers.iter().filter_map(|p| object.pointer(p)).find(|v| !v.is_null()).unwrap_or(&Value::Null)
+    pointers
+        .iter()
+        .filter_map(|p| object.pointer(p))
+        .find(|v| !v.is_null())
+        .unwrap_or(&Value::Null)
 }
 
 fn age_of(at: &Value, now: Timestamp) -> Value {
@@ -195,7 +262,11 @@ pub(crate) fn age(seconds: i64) -> String {
     const DAY: i64 = 24 * HOUR;
     const YEAR: i64 = 365 * DAY;
     let two = |large: i64, l: char, small: i64, s: char| {
-        if small == 0 { format!("{large}{l}") } else { format!("{large}{l}{small}{s}") }
+        if small == 0 {
+            format!("{large}{l}")
+        } else {
+            format!("{large}{l}{small}{s}")
+        }
     };
     match seconds {
         ..-1 => "<invalid>".into(),
@@ -219,9 +290,23 @@ mod tests {
     #[test]
     fn ages_read_as_kubectl_writes_them() {
         let table = [
-            (-5, "<invalid>"), (-1, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (600, "10m"),
-            (3 * 3600, "3h"), (3 * 3600 + 60, "3h1m"), (8 * 3600 + 60, "8h"), (47 * 3600, "47h"), (48 * 3600, "2d"),
-            (49 * 3600, "2d1h"), (9 * 86400, "9d"), (730 * 86400, "2y"), (731 * 86400, "2y1d"), (3000 * 86400, "8y"),
+            (-5, "<invalid>"),
+            (-1, "0s"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (125, "2m5s"),
+            (600, "10m"),
+            (3 * 3600, "3h"),
+            (3 * 3600 + 60, "3h1m"),
+            (8 * 3600 + 60, "8h"),
+            (47 * 3600, "47h"),
+            (48 * 3600, "2d"),
+            (49 * 3600, "2d1h"),
+            (9 * 86400, "9d"),
+            (730 * 86400, "2y"),
+            (731 * 86400, "2y1d"),
+            (3000 * 86400, "8y"),
         ];
         for (seconds, expected) in table {
             assert_eq!(age(seconds), expected, "{seconds}");

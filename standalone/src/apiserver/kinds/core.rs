@@ -52,38 +52,116 @@ fn rows() -> Vec<Row> {
     vec![
         Row {
             short: &["cm"],
-            ..row("", "v1", "configmaps", "ConfigMap", "configmaps", columns::config_map(), open::<ConfigMap>("io.k8s.api.core.v1.ConfigMap"), Some(structural::<ConfigMap>()))
+            ..row(
+                "",
+                "v1",
+                "configmaps",
+                "ConfigMap",
+                "configmaps",
+                columns::config_map(),
+                open::<ConfigMap>("io.k8s.api.core.v1.ConfigMap"),
+                Some(structural::<ConfigMap>()),
+            )
         },
         Row {
             short: &["ev"],
-            ..row("", "v1", "events", "Event", EVENTS, columns::event(), open::<CoreEvent>("io.k8s.api.core.v1.Event"), Some(structural::<CoreEvent>()))
+            ..row(
+                "",
+                "v1",
+                "events",
+                "Event",
+                EVENTS,
+                columns::event(),
+                open::<CoreEvent>("io.k8s.api.core.v1.Event"),
+                Some(structural::<CoreEvent>()),
+            )
         },
         Row {
             short: &["ns"],
             namespaced: false,
-            ..row("", "v1", "namespaces", "Namespace", NAMESPACES, columns::namespace(), open::<Namespace>("io.k8s.api.core.v1.Namespace"), Some(structural::<Namespace>()))
+            ..row(
+                "",
+                "v1",
+                "namespaces",
+                "Namespace",
+                NAMESPACES,
+                columns::namespace(),
+                open::<Namespace>("io.k8s.api.core.v1.Namespace"),
+                Some(structural::<Namespace>()),
+            )
         },
-        row("", "v1", "secrets", "Secret", SECRETS, columns::secret(), open::<Secret>("io.k8s.api.core.v1.Secret"), Some(structural::<Secret>())),
+        row(
+            "",
+            "v1",
+            "secrets",
+            "Secret",
+            SECRETS,
+            columns::secret(),
+            open::<Secret>("io.k8s.api.core.v1.Secret"),
+            Some(structural::<Secret>()),
+        ),
         Row {
             short: &["crd", "crds"],
             namespaced: false,
-            ..row("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", CRDS, columns::definition(), open::<CustomResourceDefinition>("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition"), None)
+            ..row(
+                "apiextensions.k8s.io",
+                "v1",
+                "customresourcedefinitions",
+                "CustomResourceDefinition",
+                CRDS,
+                columns::definition(),
+                open::<CustomResourceDefinition>(
+                    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+                ),
+                None,
+            )
         },
-        row("apps", "v1", "controllerrevisions", "ControllerRevision", "controllerrevisions.apps", columns::controller_revision(), open::<ControllerRevision>("io.k8s.api.apps.v1.ControllerRevision"), Some(structural::<ControllerRevision>())),
-        row("coordination.k8s.io", "v1", "leases", "Lease", "leases.coordination.k8s.io", columns::lease(), open::<Lease>("io.k8s.api.coordination.v1.Lease"), Some(structural::<Lease>())),
+        row(
+            "apps",
+            "v1",
+            "controllerrevisions",
+            "ControllerRevision",
+            "controllerrevisions.apps",
+            columns::controller_revision(),
+            open::<ControllerRevision>("io.k8s.api.apps.v1.ControllerRevision"),
+            Some(structural::<ControllerRevision>()),
+        ),
+        row(
+            "coordination.k8s.io",
+            "v1",
+            "leases",
+            "Lease",
+            "leases.coordination.k8s.io",
+            columns::lease(),
+            open::<Lease>("io.k8s.api.coordination.v1.Lease"),
+            Some(structural::<Lease>()),
+        ),
         Row {
             short: &["ev"],
             form: Form::EventsV1,
-            ..row("events.k8s.io", "v1", "events", "Event", EVENTS, columns::event(), open::<NewEvent>("io.k8s.api.events.v1.Event"), Some(structural::<NewEvent>()))
+            ..row(
+                "events.k8s.io",
+                "v1",
+                "events",
+                "Event",
+                EVENTS,
+                columns::event(),
+                open::<NewEvent>("io.k8s.api.events.v1.Event"),
+                Some(structural::<NewEvent>()),
+            )
         },
     ]
 }
 
 fn resource(row: Row) -> Result<Resource, ServeKindError> {
     let writable = row.structural.is_some();
-    let structural = row.structural.unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
-    let schema = Schema::compile(&structural)
-        .map_err(|source| ServeKindError::Schema { name: row.plural.into(), source: Box::new(source) })?;
+    let structural = row
+        .structural
+        .unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
+    let schema = Schema::compile(&structural).map_err(|source| ServeKindError::Schema {
+        name: row.plural.into(),
+        source: Box::new(source),
+    })?;
     Ok(Resource {
         group: row.group.into(),
         version: row.version.into(),
@@ -91,7 +169,11 @@ fn resource(row: Row) -> Result<Resource, ServeKindError> {
         singular: row.kind.to_lowercase(),
         kind: row.kind.into(),
         short_names: row.short.iter().map(|&s| s.into()).collect(),
-        categories: if row.kind == "CustomResourceDefinition" { vec!["api-extensions".into()] } else { Vec::new() },
+        categories: if row.kind == "CustomResourceDefinition" {
+            vec!["api-extensions".into()]
+        } else {
+            Vec::new()
+        },
         namespaced: row.namespaced,
         status: row.kind == "Namespace",
         custom: false,

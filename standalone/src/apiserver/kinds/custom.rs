@@ -15,7 +15,12 @@ use crate::apiserver::schema::Schema;
 /// One resource for each served version.
 pub(super) fn resources(crd: &CustomResourceDefinition) -> Result<Vec<Resource>, ServeKindError> {
     let name = crd.metadata.name.clone().unwrap_or_default();
-    crd.spec.versions.iter().filter(|v| v.served).map(|version| resource(&name, crd, version)).collect()
+    crd.spec
+        .versions
+        .iter()
+        .filter(|v| v.served)
+        .map(|version| resource(&name, crd, version))
+        .collect()
 }
 
 fn resource(
@@ -23,12 +28,21 @@ fn resource(
     crd: &CustomResourceDefinition,
     version: &CustomResourceDefinitionVersion,
 ) -> Result<Resource, ServeKindError> {
-    let incomplete = |missing| ServeKindError::Incomplete { name: name.to_owned(), missing };
-    let declared = version.schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
+    let incomplete = |missing| ServeKindError::Incomplete {
+        name: name.to_owned(),
+        missing,
+    };
+    let declared = version
+        .schema
+        .as_ref()
+        .and_then(|s| s.open_api_v3_schema.as_ref());
     let declared = declared.ok_or_else(|| incomplete("schema"))?;
     let structural = serde_json::to_value(declared).map_err(|_| incomplete("serialisable schema"))?;
     let compiled = Schema::compile(&structural);
-    let schema = compiled.map_err(|source| ServeKindError::Schema { name: name.to_owned(), source: Box::new(source) })?;
+    let schema = compiled.map_err(|source| ServeKindError::Schema {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })?;
     let names = &crd.spec.names;
     let status = version.subresources.as_ref().is_some_and(|s| s.status.is_some());
     let merge = MergeSchema::from_structural(&structural);
@@ -37,7 +51,10 @@ fn resource(
         group: crd.spec.group.clone(),
         version: version.name.clone(),
         plural: names.plural.clone(),
-        singular: names.singular.clone().unwrap_or_else(|| names.kind.to_lowercase()),
+        singular: names
+            .singular
+            .clone()
+            .unwrap_or_else(|| names.kind.to_lowercase()),
         kind: names.kind.clone(),
         short_names: names.short_names.clone().unwrap_or_default(),
         categories: names.categories.clone().unwrap_or_default(),
@@ -48,13 +65,23 @@ fn resource(
         table: Arc::from(format!("{}.{}", names.plural, crd.spec.group)),
         form: Form::Plain,
         columns: printer_columns(name, printed)?,
-        openapi: OpenApi::Custom(model_name(&crd.spec.group, &version.name, &names.kind), structural.clone()),
+        openapi: OpenApi::Custom(
+            model_name(&crd.spec.group, &version.name, &names.kind),
+            structural.clone(),
+        ),
         schema,
-        merge: if status { merge.with_status_subresource() } else { merge },
+        merge: if status {
+            merge.with_status_subresource()
+        } else {
+            merge
+        },
     })
 }
 
-fn printer_columns(name: &str, printed: &[CustomResourceColumnDefinition]) -> Result<Vec<Column>, ServeKindError> {
+fn printer_columns(
+    name: &str,
+    printed: &[CustomResourceColumnDefinition],
+) -> Result<Vec<Column>, ServeKindError> {
     let mut columns = vec![columns::name()];
     if printed.is_empty() {
         columns.push(columns::created());
@@ -79,10 +106,14 @@ fn model_name(group: &str, version: &str, kind: &str) -> String {
 pub(crate) fn established(crd: &CustomResourceDefinition, since: &str) -> Option<Value> {
     let mut value = serde_json::to_value(crd).ok()?;
     let names = value["spec"]["names"].clone();
-    let stored: Vec<&str> = crd.spec.versions.iter().filter(|v| v.storage).map(|v| v.name.as_str()).collect();
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": since})
-    };
+    let stored: Vec<&str> = crd
+        .spec
+        .versions
+        .iter()
+        .filter(|v| v.storage)
+        .map(|v| v.name.as_str())
+        .collect();
+    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": since});
     value["status"] = json!({
         "acceptedNames": names,
         "storedVersions": stored,

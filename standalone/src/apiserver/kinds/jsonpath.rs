@@ -40,7 +40,9 @@ impl JsonPath {
 
     /// Everything the path reaches.
     pub(super) fn find<'v>(&self, root: &'v Value) -> Vec<&'v Value> {
-        self.0.iter().fold(vec![root], |found, step| found.into_iter().flat_map(|v| step.follow(v)).collect())
+        self.0.iter().fold(vec![root], |found, step| {
+            found.into_iter().flat_map(|v| step.follow(v)).collect()
+        })
     }
 }
 
@@ -111,7 +113,12 @@ fn bracket(text: &str) -> Option<Step> {
     }
     if let Some(filter) = text.strip_prefix("?(").and_then(|t| t.strip_suffix(')')) {
         let (left, right) = filter.split_once("==")?;
-        let path = left.trim().strip_prefix("@.")?.split('.').map(str::to_owned).collect();
+        let path = left
+            .trim()
+            .strip_prefix("@.")?
+            .split('.')
+            .map(str::to_owned)
+            .collect();
         let right = right.trim();
         return Some(Step::Where(path, quoted(right).unwrap_or(right).to_owned()));
     }
@@ -119,7 +126,9 @@ fn bracket(text: &str) -> Option<Step> {
 }
 
 fn quoted(text: &str) -> Option<&str> {
-    ['\'', '"'].iter().find_map(|&q| text.strip_prefix(q)?.strip_suffix(q))
+    ['\'', '"']
+        .iter()
+        .find_map(|&q| text.strip_prefix(q)?.strip_suffix(q))
 }
 
 #[cfg(test)]
@@ -141,12 +150,23 @@ mod tests {
             (".spec.list[*]", vec![json!("p"), json!("q")]),
             (".metadata.labels.a\\.b/c", vec![json!("x")]),
             (".metadata.labels['a.b/c']", vec![json!("x")]),
-            (".status.conditions[?(@.type==\"Ready\")].status", vec![json!("True")]),
-            (".status.conditions[?(@.type=='Other')].status", vec![json!("False")]),
+            (
+                ".status.conditions[?(@.type==\"Ready\")].status",
+                vec![json!("True")],
+            ),
+            (
+                ".status.conditions[?(@.type=='Other')].status",
+                vec![json!("False")],
+            ),
             (".status.missing.deeper", vec![]),
         ];
         for (path, expected) in table {
-            let found: Vec<Value> = JsonPath::parse(path).unwrap().find(&object).into_iter().cloned().collect();
+            let found: Vec<Value> = JsonPath::parse(path)
+                .unwrap()
+                .find(&object)
+                .into_iter()
+                .cloned()
+                .collect();
             assert_eq!(found, expected, "{path}");
         }
     }

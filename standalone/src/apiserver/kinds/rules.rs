@@ -69,24 +69,47 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<Cause> {
         NAMESPACES => {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             if name.contains('.') {
-                causes.push(Cause::invalid("metadata.name", &name.into(), "must not contain dots"));
+                causes.push(Cause::invalid(
+                    "metadata.name",
+                    &name.into(),
+                    "must not contain dots",
+                ));
             } else if name.len() > 63 {
-                causes.push(Cause::invalid("metadata.name", &name.into(), "must be no more than 63 bytes"));
+                causes.push(Cause::invalid(
+                    "metadata.name",
+                    &name.into(),
+                    "must be no more than 63 bytes",
+                ));
             }
         }
         "leases.coordination.k8s.io" => {
             let spec = &object["spec"];
-            if spec["leaseDurationSeconds"].as_i64().is_some_and(|seconds| seconds <= 0) {
+            if spec["leaseDurationSeconds"]
+                .as_i64()
+                .is_some_and(|seconds| seconds <= 0)
+            {
                 let value = &spec["leaseDurationSeconds"];
-                causes.push(Cause::invalid("spec.leaseDurationSeconds", value, "must be greater than 0"));
+                causes.push(Cause::invalid(
+                    "spec.leaseDurationSeconds",
+                    value,
+                    "must be greater than 0",
+                ));
             }
             if spec["leaseTransitions"].as_i64().is_some_and(|count| count < 0) {
                 let value = &spec["leaseTransitions"];
-                causes.push(Cause::invalid("spec.leaseTransitions", value, "must be greater than or equal to 0"));
+                causes.push(Cause::invalid(
+                    "spec.leaseTransitions",
+                    value,
+                    "must be greater than or equal to 0",
+                ));
             }
         }
         "controllerrevisions.apps" if object["revision"].as_i64().is_none_or(|r| r < 0) => {
-            causes.push(Cause::invalid("revision", &object["revision"], "must be greater than or equal to 0"));
+            causes.push(Cause::invalid(
+                "revision",
+                &object["revision"],
+                "must be greater than or equal to 0",
+            ));
         }
         _ => {}
     }
@@ -104,11 +127,17 @@ pub(crate) fn validate_update(resource: &Resource, object: &Value, old: &Value) 
             }
             if old["immutable"] == true {
                 if object["immutable"] != true {
-                    causes.push(Cause::forbidden("immutable", "field is immutable when `immutable` is set"));
+                    causes.push(Cause::forbidden(
+                        "immutable",
+                        "field is immutable when `immutable` is set",
+                    ));
                 }
                 for field in ["data", "binaryData"] {
                     if changed(field) {
-                        causes.push(Cause::forbidden(field, "field is immutable when `immutable` is set"));
+                        causes.push(Cause::forbidden(
+                            field,
+                            "field is immutable when `immutable` is set",
+                        ));
                     }
                 }
             }
@@ -128,11 +157,17 @@ fn map(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 fn validate_keys(data: &Value, field: &str, causes: &mut Vec<Cause>) {
     for (key, _) in map(data) {
-        let legal = key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let legal = key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         if key.is_empty() || key.len() > 253 || !legal || key == "." || key == ".." {
             let why = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  \
                        or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-            causes.push(Cause::invalid(&format!("{field}[{key}]"), &key.as_str().into(), why));
+            causes.push(Cause::invalid(
+                &format!("{field}[{key}]"),
+                &key.as_str().into(),
+                why,
+            ));
         }
     }
 }
@@ -151,7 +186,11 @@ fn validate_base64(data: &Value, field: &str, causes: &mut Vec<Cause>) {
 }
 
 fn validate_size(parts: &[&Value], field: &str, causes: &mut Vec<Cause>) {
-    let size: usize = parts.iter().flat_map(|part| map(part)).map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();
+    let size: usize = parts
+        .iter()
+        .flat_map(|part| map(part))
+        .map(|(k, v)| k.len() + v.as_str().map_or(0, str::len))
+        .sum();
     if size > DATA_LIMIT {
         causes.push(Cause {
             reason: "FieldValueTooLong".into(),

@@ -14,15 +14,27 @@ const MAX_COPIED: usize = 100_000;
 /// Applies `patch` to a copy of `doc`.
 pub(super) fn apply(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
     let Value::Array(operations) = patch else {
-        return Err(PatchError::Malformed("a JSON patch is a list of operations".to_owned()));
+        return Err(PatchError::Malformed(
+            "a JSON patch is a list of operations".to_owned(),
+        ));
     };
     if operations.len() > MAX_OPERATIONS {
-        return Err(PatchError::TooManyOperations { limit: MAX_OPERATIONS, got: operations.len() });
+        return Err(PatchError::TooManyOperations {
+            limit: MAX_OPERATIONS,
+            got: operations.len(),
+        });
     }
     let mut doc = doc.clone();
     let mut copied = 0;
     for (index, operation) in operations.iter().enumerate() {
-        apply_one(&mut doc, &Operation { index, json: operation }, &mut copied)?;
+        apply_one(
+            &mut doc,
+            &Operation {
+                index,
+                json: operation,
+            },
+            &mut copied,
+        )?;
     }
     Ok(doc)
 }
@@ -49,11 +61,18 @@ impl<'p> Operation<'p> {
     }
 
     fn value(&self) -> Result<&'p Value, PatchError> {
-        self.json.get("value").ok_or_else(|| self.malformed("value is missing"))
+        self.json
+            .get("value")
+            .ok_or_else(|| self.malformed("value is missing"))
     }
 
     fn missing(&self, operation: &'static str, field: &str) -> PatchError {
-        let path = self.json.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let path = self
+            .json
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         PatchError::MissingPath { operation, path }
     }
 }
@@ -65,7 +84,9 @@ fn apply_one(doc: &mut Value, operation: &Operation<'_>, copied: &mut usize) -> 
             let value = operation.value()?.clone();
             add(doc, &path, value).ok_or_else(|| operation.missing("add", "path"))
         }
-        "remove" => remove(doc, &path).map(|_| ()).ok_or_else(|| operation.missing("remove", "path")),
+        "remove" => remove(doc, &path)
+            .map(|_| ())
+            .ok_or_else(|| operation.missing("remove", "path")),
         "replace" => {
             let value = operation.value()?.clone();
             replace(doc, &path, value).ok_or_else(|| operation.missing("replace", "path"))
@@ -93,7 +114,9 @@ fn apply_one(doc: &mut Value, operation: &Operation<'_>, copied: &mut usize) -> 
             if path.get(doc).unwrap_or(&Value::Null) == wanted {
                 return Ok(());
             }
-            Err(PatchError::TestFailed { path: operation.text("path")?.to_owned() })
+            Err(PatchError::TestFailed {
+                path: operation.text("path")?.to_owned(),
+            })
         }
         other => Err(operation.malformed(&format!("unexpected kind: {other}"))),
     }

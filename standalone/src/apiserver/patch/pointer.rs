@@ -12,7 +12,10 @@ impl Pointer {
         if text.is_empty() {
             return Some(Pointer(Vec::new()));
         }
-        let tokens = text.strip_prefix('/')?.split('/').map(|token| token.replace("~1", "/").replace("~0", "~"));
+        let tokens = text
+            .strip_prefix('/')?
+            .split('/')
+            .map(|token| token.replace("~1", "/").replace("~0", "~"));
         Some(Pointer(tokens.collect()))
     }
 
@@ -78,5 +81,9 @@ fn signed(token: &str, len: usize) -> Option<usize> {
         return None;
     }
     let number: usize = digits.parse().ok()?;
-    if token.starts_with('-') { len.checked_sub(number) } else { Some(number) }
+    if token.starts_with('-') {
+        len.checked_sub(number)
+    } else {
+        Some(number)
+    }
 }

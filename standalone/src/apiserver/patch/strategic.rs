@@ -33,11 +33,16 @@ fn strategy(kind: &str, path: &str) -> Strategy {
 
 /// Applies `patch` to `doc`.
 pub(super) fn apply(kind: &str, doc: &Value, patch: &Value) -> Result<Value, PatchError> {
-    if !matches!(kind, "Namespace" | "Secret" | "ConfigMap" | "Event" | "Lease" | "ControllerRevision") {
+    if !matches!(
+        kind,
+        "Namespace" | "Secret" | "ConfigMap" | "Event" | "Lease" | "ControllerRevision"
+    ) {
         return Err(PatchError::UnsupportedKind(kind.to_owned()));
     }
     let Value::Object(patch) = patch else {
-        return Err(PatchError::Malformed("a strategic merge patch is an object".to_owned()));
+        return Err(PatchError::Malformed(
+            "a strategic merge patch is an object".to_owned(),
+        ));
     };
     let before = doc.as_object().cloned().unwrap_or_default();
     Merge { kind }.map(before, patch, "").map(Value::Object)
@@ -48,7 +53,12 @@ struct Merge<'k> {
 }
 
 impl Merge<'_> {
-    fn map(&self, mut out: Map<String, Value>, patch: &Map<String, Value>, path: &str) -> Result<Map<String, Value>, PatchError> {
+    fn map(
+        &self,
+        mut out: Map<String, Value>,
+        patch: &Map<String, Value>,
+        path: &str,
+    ) -> Result<Map<String, Value>, PatchError> {
         match patch.get(DIRECTIVE).map(Value::as_str) {
             None => {}
             Some(Some("replace")) => {
@@ -75,8 +85,12 @@ impl Merge<'_> {
             }
             let below = join(path, name);
             let after = match (out.remove(name), change) {
-                (Some(Value::Object(before)), Value::Object(change)) => Some(Value::Object(self.map(before, change, &below)?)),
-                (Some(Value::Array(before)), Value::Array(change)) => Some(Value::Array(self.list(before, change, &below)?)),
+                (Some(Value::Object(before)), Value::Object(change)) => {
+                    Some(Value::Object(self.map(before, change, &below)?))
+                }
+                (Some(Value::Array(before)), Value::Array(change)) => {
+                    Some(Value::Array(self.list(before, change, &below)?))
+                }
                 (_, fresh) => without_directives(fresh),
             };
             if let Some(after) = after {
@@ -95,7 +109,9 @@ impl Merge<'_> {
     ) -> Result<Vec<&'p str>, PatchError> {
         let mut done = Vec::new();
         for (directive, order) in patch {
-            let Some(name) = directive.strip_prefix(ELEMENT_ORDER) else { continue };
+            let Some(name) = directive.strip_prefix(ELEMENT_ORDER) else {
+                continue;
+            };
             let below = join(path, name);
             let list = |value: Option<&Value>| match value {
                 None => Ok(None),
@@ -128,7 +144,11 @@ impl Merge<'_> {
         match strategy(self.kind, path) {
             Strategy::Replace => Ok(change.iter().filter_map(without_directives).collect()),
             Strategy::Set => {
-                if before.iter().chain(change).any(|item| item.is_object() || item.is_array()) {
+                if before
+                    .iter()
+                    .chain(change)
+                    .any(|item| item.is_object() || item.is_array())
+                {
                     return Err(fail(path, "a list of scalars was expected"));
                 }
                 let mut both: Vec<Value> = Vec::with_capacity(before.len() + change.len());
@@ -143,7 +163,13 @@ impl Merge<'_> {
         }
     }
 
-    fn keyed(&self, mut before: Vec<Value>, change: &[Value], key: &'static str, path: &str) -> Result<Vec<Value>, PatchError> {
+    fn keyed(
+        &self,
+        mut before: Vec<Value>,
+        change: &[Value],
+        key: &'static str,
+        path: &str,
+    ) -> Result<Vec<Value>, PatchError> {
         let identity = |item: &Value| {
             let identity = item.get(key).cloned();
             identity.ok_or_else(|| fail(path, &format!("item does not contain declared merge key: {key}")))
@@ -169,7 +195,9 @@ impl Merge<'_> {
             let wanted = identity(item)?;
             match before.iter_mut().find(|old| old.get(key) == Some(&wanted)) {
                 Some(Value::Object(old)) => {
-                    let Value::Object(item) = item else { return Err(fail(path, "a list of objects was expected")) };
+                    let Value::Object(item) = item else {
+                        return Err(fail(path, "a list of objects was expected"));
+                    };
                     *old = self.map(std::mem::take(old), item, path)?;
                 }
                 _ => before.extend(without_directives(item)),
@@ -180,12 +208,24 @@ impl Merge<'_> {
 }
 
 /// Keeps only the keys named by `$retainKeys`, all of which a patch must name.
-fn retain_keys(out: &mut Map<String, Value>, patch: &Map<String, Value>, path: &str) -> Result<(), PatchError> {
-    let Some(keep) = patch.get(RETAIN_KEYS) else { return Ok(()) };
-    let Value::Array(keep) = keep else { return Err(fail(path, "$retainKeys must be a list")) };
+fn retain_keys(
+    out: &mut Map<String, Value>,
+    patch: &Map<String, Value>,
+    path: &str,
+) -> Result<(), PatchError> {
+    let Some(keep) = patch.get(RETAIN_KEYS) else {
+        return Ok(());
+    };
+    let Value::Array(keep) = keep else {
+        return Err(fail(path, "$retainKeys must be a list"));
+    };
     let kept = |name: &str| keep.iter().any(|key| key.as_str() == Some(name));
     let stray = patch.iter().any(|(name, change)| {
-        !change.is_null() && !name.starts_with(DELETE_FROM) && !name.starts_with(ELEMENT_ORDER) && name != RETAIN_KEYS && !kept(name)
+        !change.is_null()
+            && !name.starts_with(DELETE_FROM)
+            && !name.starts_with(ELEMENT_ORDER)
+            && name != RETAIN_KEYS
+            && !kept(name)
     });
     if stray {
         return Err(fail(path, "the patch has a key that $retainKeys does not name"));
@@ -214,7 +254,10 @@ fn check_order(keys: Strategy, change: &[Value], order: &[Value], path: &str) ->
     let mut named = order.iter();
     for item in change.iter().filter(|item| item.get(DIRECTIVE).is_none()) {
         if !named.any(|place| same(keys, place, item)) {
-            return Err(fail(path, "the order in patch list doesn't match $setElementOrder list"));
+            return Err(fail(
+                path,
+                "the order in patch list doesn't match $setElementOrder list",
+            ));
         }
     }
     Ok(())
@@ -228,11 +271,20 @@ fn same(keys: Strategy, left: &Value, right: &Value) -> bool {
 }
 
 /// Sorts a merged list: what `order` names in its order, the rest in the live order, interleaved by the live order.
-fn arrange(keys: Strategy, merged: Vec<Value>, order: &[Value], live: &[Value], path: &str) -> Result<Vec<Value>, PatchError> {
+fn arrange(
+    keys: Strategy,
+    merged: Vec<Value>,
+    order: &[Value],
+    live: &[Value],
+    path: &str,
+) -> Result<Vec<Value>, PatchError> {
     if let Strategy::Keyed(key) = keys
         && merged.iter().any(|item| item.get(key).is_none())
     {
-        return Err(fail(path, &format!("item does not contain declared merge key: {key}")));
+        return Err(fail(
+            path,
+            &format!("item does not contain declared merge key: {key}"),
+        ));
     }
     let place = |list: &[Value], item: &Value| list.iter().position(|other| same(keys, other, item));
     let (mut ordered, mut rest): (Vec<Value>, Vec<Value>) =
@@ -242,7 +294,8 @@ fn arrange(keys: Strategy, merged: Vec<Value>, order: &[Value], live: &[Value], 
     let mut out = Vec::with_capacity(ordered.len() + rest.len());
     let (mut ordered, mut rest) = (ordered.into_iter().peekable(), rest.into_iter().peekable());
     while let (Some(next), Some(other)) = (ordered.peek(), rest.peek()) {
-        let earlier = matches!((place(live, other), place(live, next)), (Some(other), Some(next)) if other < next);
+        let earlier =
+            matches!((place(live, other), place(live, next)), (Some(other), Some(next)) if other < next);
         out.extend(if earlier { rest.next() } else { ordered.next() });
     }
     out.extend(ordered);
@@ -256,20 +309,35 @@ fn without_directives(value: &Value) -> Option<Value> {
         Value::Object(fields) if fields.contains_key(DIRECTIVE) => None,
         Value::Object(fields) => {
             let kept = fields.iter().filter(|(name, value)| {
-                !value.is_null() && *name != RETAIN_KEYS && !name.starts_with(DELETE_FROM) && !name.starts_with(ELEMENT_ORDER)
+                !value.is_null()
+                    && *name != RETAIN_KEYS
+                    && !name.starts_with(DELETE_FROM)
+                    && !name.starts_with(ELEMENT_ORDER)
             });
-            Some(Value::Object(kept.filter_map(|(name, value)| Some((name.clone(), without_directives(value)?))).collect()))
+            Some(Value::Object(
+                kept.filter_map(|(name, value)| Some((name.clone(), without_directives(value)?)))
+                    .collect(),
+            ))
         }
-        Value::Array(items) => Some(Value::Array(items.iter().filter_map(without_directives).collect())),
+        Value::Array(items) => Some(Value::Array(
+            items.iter().filter_map(without_directives).collect(),
+        )),
         plain => Some(plain.clone()),
     }
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 fn fail(path: &str, why: &str) -> PatchError {
     let path = if path.is_empty() { "the object" } else { path };
-    PatchError::Strategic { path: path.to_owned(), why: why.to_owned() }
+    PatchError::Strategic {
+        path: path.to_owned(),
+        why: why.to_owned(),
+    }
 }

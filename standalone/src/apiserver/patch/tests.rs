@@ -7,15 +7,42 @@ use super::{PatchError, json_patch, merge_patch, strategic_merge};
 fn json_patches_apply_as_kubernetes_applies_them() {
     let doc = json!({"a": {"b": [1, 2, 3]}, "c": "x", "m": {"k/~": 1}});
     let table = [
-        (json!([{"op": "add", "path": "/a/b/-", "value": 4}]), json!({"a": {"b": [1, 2, 3, 4]}, "c": "x", "m": {"k/~": 1}})),
-        (json!([{"op": "add", "path": "/a/b/1", "value": 9}]), json!({"a": {"b": [1, 9, 2, 3]}, "c": "x", "m": {"k/~": 1}})),
-        (json!([{"op": "add", "path": "/a/b/-1", "value": 9}]), json!({"a": {"b": [1, 2, 3, 9]}, "c": "x", "m": {"k/~": 1}})),
-        (json!([{"op": "remove", "path": "/a/b/-1"}]), json!({"a": {"b": [1, 2]}, "c": "x", "m": {"k/~": 1}})),
-        (json!([{"op": "replace", "path": "/c", "value": null}]), json!({"a": {"b": [1, 2, 3]}, "c": null, "m": {"k/~": 1}})),
-        (json!([{"op": "replace", "path": "/new", "value": 1}]), json!({"a": {"b": [1, 2, 3]}, "c": "x", "m": {"k/~": 1}, "new": 1})),
-        (json!([{"op": "remove", "path": "/m/k~1~0"}, {"op": "move", "from": "/c", "path": "/m/d"}]), json!({"a": {"b": [1, 2, 3]}, "m": {"d": "x"}})),
-        (json!([{"op": "copy", "from": "/a/b/0", "path": "/c"}]), json!({"a": {"b": [1, 2, 3]}, "c": 1, "m": {"k/~": 1}})),
-        (json!([{"op": "test", "path": "/c", "value": "x"}, {"op": "add", "path": "", "value": {}}]), json!({})),
+        (
+            json!([{"op": "add", "path": "/a/b/-", "value": 4}]),
+            json!({"a": {"b": [1, 2, 3, 4]}, "c": "x", "m": {"k/~": 1}}),
+        ),
+        (
+            json!([{"op": "add", "path": "/a/b/1", "value": 9}]),
+            json!({"a": {"b": [1, 9, 2, 3]}, "c": "x", "m": {"k/~": 1}}),
+        ),
+        (
+            json!([{"op": "add", "path": "/a/b/-1", "value": 9}]),
+            json!({"a": {"b": [1, 2, 3, 9]}, "c": "x", "m": {"k/~": 1}}),
+        ),
+        (
+            json!([{"op": "remove", "path": "/a/b/-1"}]),
+            json!({"a": {"b": [1, 2]}, "c": "x", "m": {"k/~": 1}}),
+        ),
+        (
+            json!([{"op": "replace", "path": "/c", "value": null}]),
+            json!({"a": {"b": [1, 2, 3]}, "c": null, "m": {"k/~": 1}}),
+        ),
+        (
+            json!([{"op": "replace", "path": "/new", "value": 1}]),
+            json!({"a": {"b": [1, 2, 3]}, "c": "x", "m": {"k/~": 1}, "new": 1}),
+        ),
+        (
+            json!([{"op": "remove", "path": "/m/k~1~0"}, {"op": "move", "from": "/c", "path": "/m/d"}]),
+            json!({"a": {"b": [1, 2, 3]}, "m": {"d": "x"}}),
+        ),
+        (
+            json!([{"op": "copy", "from": "/a/b/0", "path": "/c"}]),
+            json!({"a": {"b": [1, 2, 3]}, "c": 1, "m": {"k/~": 1}}),
+        ),
+        (
+            json!([{"op": "test", "path": "/c", "value": "x"}, {"op": "add", "path": "", "value": {}}]),
+            json!({}),
+        ),
     ];
     for (patch, wanted) in table {
         assert_eq!(json_patch(&doc, &patch).as_ref(), Ok(&wanted), "{patch}");
@@ -30,10 +57,15 @@ fn testing_for_null_passes_where_there_is_nothing() {
         {"op": "add", "path": "/metadata/finalizers", "value": ["longshore.dev/x"]},
     ]);
     let patched = json_patch(&json!({"metadata": {}}), &patch);
-    assert_eq!(patched, Ok(json!({"metadata": {"finalizers": ["longshore.dev/x"]}})));
+    assert_eq!(
+        patched,
+        Ok(json!({"metadata": {"finalizers": ["longshore.dev/x"]}}))
+    );
     assert_eq!(
         json_patch(&json!({"metadata": {"finalizers": ["y"]}}), &patch),
-        Err(PatchError::TestFailed { path: "/metadata/finalizers".to_owned() })
+        Err(PatchError::TestFailed {
+            path: "/metadata/finalizers".to_owned()
+        })
     );
 }
 
@@ -65,7 +97,13 @@ fn a_bad_json_patch_is_told_from_one_that_does_not_fit() {
         assert!(!error.is_malformed(), "{patch}: {error}");
     }
     let many = Value::Array(vec![json!({"op": "test", "path": "/x"}); 10_001]);
-    assert_eq!(json_patch(&doc, &many), Err(PatchError::TooManyOperations { limit: 10_000, got: 10_001 }));
+    assert_eq!(
+        json_patch(&doc, &many),
+        Err(PatchError::TooManyOperations {
+            limit: 10_000,
+            got: 10_001
+        })
+    );
 }
 
 #[test]
@@ -84,14 +122,22 @@ fn merge_patches_follow_the_examples_of_rfc_7386() {
         (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
         (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
         (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
-        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+        (
+            json!({"a": {"b": "c"}}),
+            json!({"a": {"b": "d", "c": null}}),
+            json!({"a": {"b": "d"}}),
+        ),
         (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
         (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
         (json!({"a": "b"}), json!(["c"]), json!(["c"])),
         (json!({"a": "foo"}), json!(null), json!(null)),
         (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
         (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
-        (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        (
+            json!({}),
+            json!({"a": {"bb": {"ccc": null}}}),
+            json!({"a": {"bb": {}}}),
+        ),
     ];
     for (doc, patch, wanted) in table {
         assert_eq!(merge_patch(&doc, &patch), wanted, "{doc} + {patch}");
@@ -107,8 +153,16 @@ fn strategic_merges_know_the_lists_of_metadata() {
     let owners = json!([{"uid": "1", "name": "one"}, {"uid": "2", "name": "two"}]);
     let doc = config_map(&["a", "b", "c"], &owners);
     let table = [
-        (json!({"finalizers": ["d", "a"]}), json!(["b", "c", "d", "a"]), owners.clone()),
-        (json!({"$deleteFromPrimitiveList/finalizers": ["b", "z"]}), json!(["a", "c"]), owners.clone()),
+        (
+            json!({"finalizers": ["d", "a"]}),
+            json!(["b", "c", "d", "a"]),
+            owners.clone(),
+        ),
+        (
+            json!({"$deleteFromPrimitiveList/finalizers": ["b", "z"]}),
+            json!(["a", "c"]),
+            owners.clone(),
+        ),
         (
             json!({"$setElementOrder/finalizers": ["c", "a"], "$deleteFromPrimitiveList/finalizers": ["b"]}),
             json!(["c", "a"]),
@@ -136,7 +190,8 @@ fn strategic_merges_know_the_lists_of_metadata() {
         ),
     ];
     for (metadata, finalizers, owners) in table {
-        let patched = strategic_merge("ConfigMap", &doc, &json!({"metadata": metadata})).expect("a good patch");
+        let patched =
+            strategic_merge("ConfigMap", &doc, &json!({"metadata": metadata})).expect("a good patch");
         assert_eq!(patched["metadata"]["finalizers"], finalizers, "{metadata}");
         assert_eq!(patched["metadata"]["ownerReferences"], owners, "{metadata}");
     }
@@ -145,7 +200,9 @@ fn strategic_merges_know_the_lists_of_metadata() {
 #[test]
 fn strategic_merges_obey_directives_on_maps() {
     let doc = config_map(&[], &json!([]));
-    let data = |patch: Value| strategic_merge("ConfigMap", &doc, &json!({"data": patch})).expect("a good patch")["data"].clone();
+    let data = |patch: Value| {
+        strategic_merge("ConfigMap", &doc, &json!({"data": patch})).expect("a good patch")["data"].clone()
+    };
     assert_eq!(data(json!({"a": null, "c": "3"})), json!({"b": "2", "c": "3"}));
     assert_eq!(data(json!({"$patch": "replace", "c": "3"})), json!({"c": "3"}));
     assert_eq!(data(json!({"$patch": "delete"})), json!({}));
@@ -205,14 +262,20 @@ fn json_value(nulls: bool) -> impl Strategy<Value = Value> {
         ];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(keys, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(keys, inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
 
 fn operations() -> impl Strategy<Value = Value> {
     let path = "(/[abc0-]{0,2}){0,3}";
-    let one = ("(add|remove|replace|move|copy|test|x)", path, path, json_value(true))
+    let one = (
+        "(add|remove|replace|move|copy|test|x)",
+        path,
+        path,
+        json_value(true),
+    )
         .prop_map(|(op, path, from, value)| json!({"op": op, "path": path, "from": from, "value": value}));
     prop::collection::vec(one, 0..4).prop_map(Value::from)
 }

@@ -14,25 +14,38 @@ pub(super) fn message(message: &Message, bytes: &[u8]) -> Result<Map<String, Val
     let mut out = Map::new();
     for field in Reader::new(bytes) {
         let Field { number, wire } = field?;
-        let Some(column) = message.iter().find(|column| column.number == number) else { continue };
+        let Some(column) = message.iter().find(|column| column.number == number) else {
+            continue;
+        };
         read(column, wire, &mut out)?;
     }
     Ok(out)
 }
 
 fn read(column: &Column, wire: Wire<'_>, out: &mut Map<String, Value>) -> Result<(), DecodeError> {
-    let fail = |why| DecodeError::Field { field: column.name, why };
+    let fail = |why| DecodeError::Field {
+        field: column.name,
+        why,
+    };
     match column.presence {
         Presence::Repeated => {
             let item = value(column, column.shape, wire)?.ok_or_else(|| fail("an item is empty"))?;
             let list = out.entry(column.name).or_insert_with(|| Value::Array(Vec::new()));
-            list.as_array_mut().ok_or_else(|| fail("given twice in two shapes"))?.push(item);
+            list.as_array_mut()
+                .ok_or_else(|| fail("given twice in two shapes"))?
+                .push(item);
         }
         Presence::Map => {
-            let Wire::Bytes(entry) = wire else { return Err(fail("a map entry was expected")) };
+            let Wire::Bytes(entry) = wire else {
+                return Err(fail("a map entry was expected"));
+            };
             let (key, item) = entry_of(column, entry)?;
-            let map = out.entry(column.name).or_insert_with(|| Value::Object(Map::new()));
-            map.as_object_mut().ok_or_else(|| fail("given twice in two shapes"))?.insert(key, item);
+            let map = out
+                .entry(column.name)
+                .or_insert_with(|| Value::Object(Map::new()));
+            map.as_object_mut()
+                .ok_or_else(|| fail("given twice in two shapes"))?
+                .insert(key, item);
         }
         Presence::Plain => {
             // Go writes plain fields even when they are zero; JSON leaves those out.
@@ -55,7 +68,10 @@ fn entry_of(column: &Column, entry: &[u8]) -> Result<(String, Value), DecodeErro
     let mut item = None;
     for field in Reader::new(entry) {
         match field? {
-            Field { number: 1, wire: Wire::Bytes(bytes) } => key = text(bytes)?,
+            Field {
+                number: 1,
+                wire: Wire::Bytes(bytes),
+            } => key = text(bytes)?,
             Field { number: 2, wire } => item = value(column, column.shape, wire)?,
             _ => {}
         }
@@ -70,7 +86,10 @@ fn entry_of(column: &Column, entry: &[u8]) -> Result<(String, Value), DecodeErro
 
 /// One value; `None` is a time that is not set.
 fn value(column: &Column, shape: Type, wire: Wire<'_>) -> Result<Option<Value>, DecodeError> {
-    let fail = |why| DecodeError::Field { field: column.name, why };
+    let fail = |why| DecodeError::Field {
+        field: column.name,
+        why,
+    };
     match (shape, wire) {
         (Type::String, Wire::Bytes(bytes)) => Ok(Some(Value::String(text(bytes)?))),
         (Type::Bytes, Wire::Bytes(bytes)) => Ok(Some(Value::String(STANDARD.encode(bytes)))),
@@ -78,11 +97,19 @@ fn value(column: &Column, shape: Type, wire: Wire<'_>) -> Result<Option<Value>, 
         (Type::Int, Wire::Varint(number)) => Ok(Some(Value::from(number.cast_signed()))),
         (Type::Message(inner), Wire::Bytes(bytes)) => message(inner, bytes).map(Value::Object).map(Some),
         (Type::Time, Wire::Bytes(bytes)) => time(bytes, false).ok_or_else(|| fail("not a point in time"))?,
-        (Type::MicroTime, Wire::Bytes(bytes)) => time(bytes, true).ok_or_else(|| fail("not a point in time"))?,
+        (Type::MicroTime, Wire::Bytes(bytes)) => {
+            time(bytes, true).ok_or_else(|| fail("not a point in time"))?
+        }
         (Type::Json, Wire::Bytes(bytes)) => {
             for field in Reader::new(bytes) {
-                if let Field { number: 1, wire: Wire::Bytes(raw) } = field? {
-                    return serde_json::from_slice(raw).map(Some).map_err(|_| fail("the JSON inside is broken"));
+                if let Field {
+                    number: 1,
+                    wire: Wire::Bytes(raw),
+                } = field?
+                {
+                    return serde_json::from_slice(raw)
+                        .map(Some)
+                        .map_err(|_| fail("the JSON inside is broken"));
                 }
             }
             Ok(None)
@@ -90,7 +117,11 @@ fn value(column: &Column, shape: Type, wire: Wire<'_>) -> Result<Option<Value>, 
         (Type::Strings, Wire::Bytes(bytes)) => {
             let mut items = Vec::new();
             for field in Reader::new(bytes) {
-                if let Field { number: 1, wire: Wire::Bytes(item) } = field? {
+                if let Field {
+                    number: 1,
+                    wire: Wire::Bytes(item),
+                } = field?
+                {
                     items.push(Value::String(text(item)?));
                 }
             }
@@ -107,8 +138,14 @@ fn time(bytes: &[u8], micro: bool) -> Option<Time> {
     let (mut seconds, mut nanoseconds, mut set) = (0_i64, 0_i64, false);
     for field in Reader::new(bytes) {
         match field {
-            Ok(Field { number: 1, wire: Wire::Varint(number) }) => (seconds, set) = (number.cast_signed(), true),
-            Ok(Field { number: 2, wire: Wire::Varint(number) }) => nanoseconds = number.cast_signed(),
+            Ok(Field {
+                number: 1,
+                wire: Wire::Varint(number),
+            }) => (seconds, set) = (number.cast_signed(), true),
+            Ok(Field {
+                number: 2,
+                wire: Wire::Varint(number),
+            }) => nanoseconds = number.cast_signed(),
             Ok(_) => {}
             Err(error) => return Some(Err(error)),
         }
@@ -116,8 +153,18 @@ fn time(bytes: &[u8], micro: bool) -> Option<Time> {
     if !set {
         return Some(Ok(None));
     }
-    let at = Timestamp::new(seconds, i32::try_from(nanoseconds).ok().filter(|n| (0..1_000_000_000).contains(n))?).ok()?;
-    let text = if micro { at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ") } else { at.strftime("%Y-%m-%dT%H:%M:%SZ") };
+    let at = Timestamp::new(
+        seconds,
+        i32::try_from(nanoseconds)
+            .ok()
+            .filter(|n| (0..1_000_000_000).contains(n))?,
+    )
+    .ok()?;
+    let text = if micro {
+        at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+    } else {
+        at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    };
     Some(Ok(Some(Value::String(text.to_string()))))
 }
 

@@ -48,7 +48,12 @@ use Presence::{Map, Plain, Pointer, Repeated};
 use Type::{Bool, Bytes, Int, Json, MicroTime, String, Strings, Time};
 
 const fn field(number: u64, name: &'static str, shape: Type, presence: Presence) -> Column {
-    Column { number, name, shape, presence }
+    Column {
+        number,
+        name,
+        shape,
+        presence,
+    }
 }
 
 /// The message of a kind.
@@ -111,12 +116,19 @@ static MANAGED_FIELDS_ENTRY: &Message = &[
 
 static NAMESPACE: &Message = &[
     METADATA,
-    field(2, "spec", Type::Message(&[field(1, "finalizers", String, Repeated)]), Plain),
+    field(
+        2,
+        "spec",
+        Type::Message(&[field(1, "finalizers", String, Repeated)]),
+        Plain,
+    ),
     field(3, "status", Type::Message(NAMESPACE_STATUS), Plain),
 ];
 
-static NAMESPACE_STATUS: &Message =
-    &[field(1, "phase", String, Plain), field(2, "conditions", Type::Message(NAMESPACE_CONDITION), Repeated)];
+static NAMESPACE_STATUS: &Message = &[
+    field(1, "phase", String, Plain),
+    field(2, "conditions", Type::Message(NAMESPACE_CONDITION), Repeated),
+];
 
 static NAMESPACE_CONDITION: &Message = &[
     field(1, "type", String, Plain),
@@ -151,9 +163,15 @@ static OBJECT_REFERENCE: &Message = &[
     field(7, "fieldPath", String, Plain),
 ];
 
-static EVENT_SOURCE: &Message = &[field(1, "component", String, Plain), field(2, "host", String, Plain)];
+static EVENT_SOURCE: &Message = &[
+    field(1, "component", String, Plain),
+    field(2, "host", String, Plain),
+];
 
-static EVENT_SERIES: &Message = &[field(1, "count", Int, Plain), field(2, "lastObservedTime", MicroTime, Plain)];
+static EVENT_SERIES: &Message = &[
+    field(1, "count", Int, Plain),
+    field(2, "lastObservedTime", MicroTime, Plain),
+];
 
 static EVENT: &Message = &[
     METADATA,
@@ -203,10 +221,16 @@ static LEASE_SPEC: &Message = &[
     field(7, "preferredHolder", String, Pointer),
 ];
 
-static CONTROLLER_REVISION: &Message =
-    &[METADATA, field(2, "data", Json, Plain), field(3, "revision", Int, Plain)];
+static CONTROLLER_REVISION: &Message = &[
+    METADATA,
+    field(2, "data", Json, Plain),
+    field(3, "revision", Int, Plain),
+];
 
-static SELF_SUBJECT_REVIEW: &Message = &[METADATA, field(2, "status", Type::Message(SELF_SUBJECT_REVIEW_STATUS), Plain)];
+static SELF_SUBJECT_REVIEW: &Message = &[
+    METADATA,
+    field(2, "status", Type::Message(SELF_SUBJECT_REVIEW_STATUS), Plain),
+];
 
 static SELF_SUBJECT_REVIEW_STATUS: &Message = &[field(1, "userInfo", Type::Message(USER_INFO), Plain)];
 
@@ -224,8 +248,18 @@ static SELF_SUBJECT_ACCESS_REVIEW: &Message = &[
 ];
 
 static SELF_SUBJECT_ACCESS_REVIEW_SPEC: &Message = &[
-    field(1, "resourceAttributes", Type::Message(RESOURCE_ATTRIBUTES), Pointer),
-    field(2, "nonResourceAttributes", Type::Message(NON_RESOURCE_ATTRIBUTES), Pointer),
+    field(
+        1,
+        "resourceAttributes",
+        Type::Message(RESOURCE_ATTRIBUTES),
+        Pointer,
+    ),
+    field(
+        2,
+        "nonResourceAttributes",
+        Type::Message(NON_RESOURCE_ATTRIBUTES),
+        Pointer,
+    ),
 ];
 
 static ACCESS_REVIEW_STATUS: &Message = &[
@@ -247,16 +281,29 @@ static RESOURCE_ATTRIBUTES: &Message = &[
     field(9, "labelSelector", Type::Message(SELECTOR_ATTRIBUTES), Pointer),
 ];
 
-static SELECTOR_ATTRIBUTES: &Message =
-    &[field(1, "rawSelector", String, Plain), field(2, "requirements", Type::Message(REQUIREMENT), Repeated)];
+static SELECTOR_ATTRIBUTES: &Message = &[
+    field(1, "rawSelector", String, Plain),
+    field(2, "requirements", Type::Message(REQUIREMENT), Repeated),
+];
 
-static REQUIREMENT: &Message =
-    &[field(1, "key", String, Plain), field(2, "operator", String, Plain), field(3, "values", String, Repeated)];
+static REQUIREMENT: &Message = &[
+    field(1, "key", String, Plain),
+    field(2, "operator", String, Plain),
+    field(3, "values", String, Repeated),
+];
 
-static NON_RESOURCE_ATTRIBUTES: &Message = &[field(1, "path", String, Plain), field(2, "verb", String, Plain)];
+static NON_RESOURCE_ATTRIBUTES: &Message =
+    &[field(1, "path", String, Plain), field(2, "verb", String, Plain)];
 
-static SELF_SUBJECT_RULES_REVIEW: &Message =
-    &[METADATA, field(2, "spec", Type::Message(&[field(1, "namespace", String, Plain)]), Plain)];
+static SELF_SUBJECT_RULES_REVIEW: &Message = &[
+    METADATA,
+    field(
+        2,
+        "spec",
+        Type::Message(&[field(1, "namespace", String, Plain)]),
+        Plain,
+    ),
+];
 
 static DELETE_OPTIONS: &Message = &[
     field(1, "gracePeriodSeconds", Int, Pointer),
@@ -264,7 +311,15 @@ static DELETE_OPTIONS: &Message = &[
     field(3, "orphanDependents", Bool, Pointer),
     field(4, "propagationPolicy", String, Pointer),
     field(5, "dryRun", String, Repeated),
-    field(6, "ignoreStoreReadErrorWithClusterBreakingPotential", Bool, Pointer),
+    field(
+        6,
+        "ignoreStoreReadErrorWithClusterBreakingPotential",
+        Bool,
+        Pointer,
+    ),
 ];
 
-static PRECONDITIONS: &Message = &[field(1, "uid", String, Pointer), field(2, "resourceVersion", String, Pointer)];
+static PRECONDITIONS: &Message = &[
+    field(1, "uid", String, Pointer),
+    field(2, "resourceVersion", String, Pointer),
+];

@@ -24,7 +24,14 @@ fn varint(number: u8, value: u8) -> Vec<u8> {
 
 fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     let type_meta = [bytes(1, api_version.as_bytes()), bytes(2, kind.as_bytes())].concat();
-    [b"k8s\0".to_vec(), bytes(1, &type_meta), bytes(2, raw), bytes(3, b""), bytes(4, b"")].concat()
+    [
+        b"k8s\0".to_vec(),
+        bytes(1, &type_meta),
+        bytes(2, raw),
+        bytes(3, b""),
+        bytes(4, b""),
+    ]
+    .concat()
 }
 
 #[test]
@@ -33,15 +40,30 @@ fn protobuf_is_told_by_its_content_type() {
     assert!(is_protobuf("Application/vnd.kubernetes.protobuf; charset=x"));
     assert!(!is_protobuf("application/json"));
     assert!(!is_protobuf(""));
-    assert!(!is_protobuf("application/vnd.kubernetes.protobuf;stream=watch,application/json,x".trim_start_matches("app")));
+    assert!(!is_protobuf(
+        "application/vnd.kubernetes.protobuf;stream=watch,application/json,x".trim_start_matches("app")
+    ));
 }
 
 /// What kubectl 1.33 sent for `kubectl create secret generic s --from-literal=k=v`, built by hand from the same fields.
 #[test]
 fn a_secret_becomes_the_json_of_the_same_secret() {
-    let metadata = [bytes(1, b"s"), bytes(2, b""), bytes(3, b"default"), bytes(8, b""), bytes(11, &[bytes(1, b"l"), bytes(2, b"1")].concat())].concat();
+    let metadata = [
+        bytes(1, b"s"),
+        bytes(2, b""),
+        bytes(3, b"default"),
+        bytes(8, b""),
+        bytes(11, &[bytes(1, b"l"), bytes(2, b"1")].concat()),
+    ]
+    .concat();
     let entry = [bytes(1, b"k"), bytes(2, b"v")].concat();
-    let raw = [bytes(1, &metadata), bytes(2, &entry), bytes(3, b"Opaque"), varint(5, 0)].concat();
+    let raw = [
+        bytes(1, &metadata),
+        bytes(2, &entry),
+        bytes(3, b"Opaque"),
+        varint(5, 0),
+    ]
+    .concat();
     assert_eq!(
         decode(&body("v1", "Secret", &raw)),
         Ok(json!({
@@ -74,7 +96,12 @@ fn a_lease_keeps_what_was_set() {
 
 #[test]
 fn delete_options_come_in_any_group() {
-    let raw = [bytes(2, &bytes(1, b"u")), bytes(4, b"Foreground"), bytes(5, b"All")].concat();
+    let raw = [
+        bytes(2, &bytes(1, b"u")),
+        bytes(4, b"Foreground"),
+        bytes(5, b"All"),
+    ]
+    .concat();
     for version in ["v1", "meta.k8s.io/v1", "longshore.dev/v1alpha1"] {
         let decoded = decode(&body(version, "DeleteOptions", &raw)).expect("known");
         assert_eq!(decoded["preconditions"], json!({"uid": "u"}));
@@ -86,24 +113,53 @@ fn delete_options_come_in_any_group() {
 #[test]
 fn the_envelope_may_carry_json() {
     let type_meta = [bytes(1, b"longshore.dev/v1alpha1"), bytes(2, b"Workload")].concat();
-    let body = [b"k8s\0".to_vec(), bytes(1, &type_meta), bytes(2, br#"{"spec":{}}"#), bytes(4, b"application/json")].concat();
-    assert_eq!(decode(&body), Ok(json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "Workload", "spec": {}})));
+    let body = [
+        b"k8s\0".to_vec(),
+        bytes(1, &type_meta),
+        bytes(2, br#"{"spec":{}}"#),
+        bytes(4, b"application/json"),
+    ]
+    .concat();
+    assert_eq!(
+        decode(&body),
+        Ok(json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "Workload", "spec": {}}))
+    );
 }
 
 #[test]
 fn what_is_not_understood_is_said() {
     assert_eq!(decode(b"{}"), Err(DecodeError::Magic));
-    assert_eq!(decode(b"k8s\0\x0a"), Err(DecodeError::Wire("a number does not end")));
-    assert_eq!(decode(b"k8s\0\x12\x05a"), Err(DecodeError::Wire("a field is cut short")));
-    assert_eq!(decode(b"k8s\0\x13"), Err(DecodeError::Wire("a field has an unknown wire type")));
+    assert_eq!(
+        decode(b"k8s\0\x0a"),
+        Err(DecodeError::Wire("a number does not end"))
+    );
+    assert_eq!(
+        decode(b"k8s\0\x12\x05a"),
+        Err(DecodeError::Wire("a field is cut short"))
+    );
+    assert_eq!(
+        decode(b"k8s\0\x13"),
+        Err(DecodeError::Wire("a field has an unknown wire type"))
+    );
     let pod = decode(&body("v1", "Pod", b"")).expect_err("no table");
-    assert_eq!(pod.to_string(), "protobuf bodies of v1 Pod are not supported: send JSON");
+    assert_eq!(
+        pod.to_string(),
+        "protobuf bodies of v1 Pod are not supported: send JSON"
+    );
     assert_eq!(
         decode(&body("v1", "Secret", &varint(1, 1))),
-        Err(DecodeError::Field { field: "metadata", why: "encoded as another type" })
+        Err(DecodeError::Field {
+            field: "metadata",
+            why: "encoded as another type"
+        })
     );
     // Fields from the future are skipped.
-    let future = [bytes(1, &bytes(1, b"c")), bytes(15, b"?"), vec![14 << 3 | 5, 0, 0, 0, 0]].concat();
+    let future = [
+        bytes(1, &bytes(1, b"c")),
+        bytes(15, b"?"),
+        vec![14 << 3 | 5, 0, 0, 0, 0],
+    ]
+    .concat();
     let decoded = decode(&body("v1", "ConfigMap", &future)).expect("skipped");
     assert_eq!(decoded["metadata"], json!({"name": "c"}));
 }
@@ -130,7 +186,11 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     leaf.prop_recursive(4, 32, 5, |inner| {
         prop::collection::vec((1..18_u8, inner, any::<bool>()), 0..5).prop_map(|fields| {
             let encode = |(number, content, is_number): (u8, Vec<u8>, bool)| {
-                if number > 15 || is_number { varint(number.min(15), content.len().try_into().unwrap_or(1)) } else { bytes(number, &content) }
+                if number > 15 || is_number {
+                    varint(number.min(15), content.len().try_into().unwrap_or(1))
+                } else {
+                    bytes(number, &content)
+                }
             };
             fields.into_iter().flat_map(encode).collect()
         })

@@ -27,7 +27,10 @@ pub(super) struct Reader<'b> {
 
 impl<'b> Reader<'b> {
     pub(super) fn new(message: &'b [u8]) -> Reader<'b> {
-        Reader { rest: message, failed: false }
+        Reader {
+            rest: message,
+            failed: false,
+        }
     }
 
     fn varint(&mut self) -> Result<u64, DecodeError> {
@@ -47,8 +50,12 @@ impl<'b> Reader<'b> {
     }
 
     fn take(&mut self, length: u64) -> Result<&'b [u8], DecodeError> {
-        let length = usize::try_from(length).ok().filter(|length| *length <= self.rest.len());
-        let (taken, rest) = self.rest.split_at(length.ok_or(DecodeError::Wire("a field is cut short"))?);
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|length| *length <= self.rest.len());
+        let (taken, rest) = self
+            .rest
+            .split_at(length.ok_or(DecodeError::Wire("a field is cut short"))?);
         self.rest = rest;
         Ok(taken)
     }

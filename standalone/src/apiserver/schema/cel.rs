@@ -95,11 +95,20 @@ impl Rule {
         let text = |field: &'static str| match rule.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-            Some(_) => Err(RuleError::Shape { field, wanted: "a string" }),
+            Some(_) => Err(RuleError::Shape {
+                field,
+                wanted: "a string",
+            }),
         };
-        let source = text("rule")?.ok_or(RuleError::Shape { field: "rule", wanted: "a CEL expression" })?;
+        let source = text("rule")?.ok_or(RuleError::Shape {
+            field: "rule",
+            wanted: "a CEL expression",
+        })?;
         if source.len() > RULE_LIMIT {
-            return Err(RuleError::Shape { field: "rule", wanted: "at most 64 KiB" });
+            return Err(RuleError::Shape {
+                field: "rule",
+                wanted: "at most 64 KiB",
+            });
         }
         let program = Program::compile(&source).map_err(RuleError::Parse)?;
         let message_program = match text("messageExpression")? {
@@ -112,7 +121,12 @@ impl Rule {
         let optional_old_self = match rule.get("optionalOldSelf") {
             None | Some(Value::Null) => false,
             Some(Value::Bool(flag)) => *flag,
-            Some(_) => return Err(RuleError::Shape { field: "optionalOldSelf", wanted: "a boolean" }),
+            Some(_) => {
+                return Err(RuleError::Shape {
+                    field: "optionalOldSelf",
+                    wanted: "a boolean",
+                });
+            }
         };
         for program in std::iter::once(&program).chain(&message_program) {
             FUNCTIONS.with(|functions| check::check(program, node, scope, optional_old_self, functions))?;
@@ -127,8 +141,12 @@ impl Rule {
             Some("FieldValueRequired") => ErrorKind::Required,
             Some("FieldValueDuplicate") => ErrorKind::Duplicate,
             Some(_) => {
-                let wanted = "FieldValueInvalid, FieldValueForbidden, FieldValueRequired or FieldValueDuplicate";
-                return Err(RuleError::Shape { field: "reason", wanted });
+                let wanted =
+                    "FieldValueInvalid, FieldValueForbidden, FieldValueRequired or FieldValueDuplicate";
+                return Err(RuleError::Shape {
+                    field: "reason",
+                    wanted,
+                });
             }
         };
         let field_path = match text("fieldPath")? {
@@ -136,7 +154,16 @@ impl Rule {
             Some(path) => check::field_path(&path, node).ok_or(RuleError::FieldPath(path))?,
         };
         let message = text("message")?;
-        Ok(Rule { source, program, message, message_program, reason, field_path, optional_old_self, uses_old_self })
+        Ok(Rule {
+            source,
+            program,
+            message,
+            message_program,
+            reason,
+            field_path,
+            optional_old_self,
+            uses_old_self,
+        })
     }
 
     /// The rule in an error about it.
@@ -158,14 +185,20 @@ struct Old<'o> {
 impl<'o> Old<'o> {
     /// The relation of a value below.
     fn below(self, value: &Value, old: Option<&'o Value>) -> Old<'o> {
-        Old { value: old, unchanged: self.unchanged || old == Some(value) }
+        Old {
+            value: old,
+            unchanged: self.unchanged || old == Some(value),
+        }
     }
 }
 
 /// Evaluates the rules of `node` and those below it on `value`.
 pub(super) fn validate(node: &Node, value: &Value, old: Option<&Value>, path: &Path<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let old = Old { value: old, unchanged: old == Some(value) };
+    let old = Old {
+        value: old,
+        unchanged: old == Some(value),
+    };
     FUNCTIONS.with(|functions| walk(node, node, value, old, path, functions, &mut errors));
     errors
 }
@@ -194,21 +227,45 @@ fn walk(
             let before = old.value.and_then(Value::as_object);
             for (name, field) in fields {
                 let declared = rules.properties.get(name);
-                let Some(below) = declared.or_else(|| rules.additional.schema()) else { continue };
+                let Some(below) = declared.or_else(|| rules.additional.schema()) else {
+                    continue;
+                };
                 // Kubernetes compares neither at the root: both sides were converted to one version.
                 let typed = path.is_root() && (name == "apiVersion" || name == "kind");
                 let before = before.and_then(|before| before.get(name)).filter(|_| !typed);
-                let at = if declared.is_some() { Path::Field(path, name) } else { Path::Key(path, name) };
+                let at = if declared.is_some() {
+                    Path::Field(path, name)
+                } else {
+                    Path::Key(path, name)
+                };
                 let types = node.field(name).unwrap_or(below);
-                walk(below, types, field, old.below(field, before), &at, functions, errors);
+                walk(
+                    below,
+                    types,
+                    field,
+                    old.below(field, before),
+                    &at,
+                    functions,
+                    errors,
+                );
             }
         }
         Value::Array(items) => {
-            let Some(below) = rules.items.as_deref() else { return };
+            let Some(below) = rules.items.as_deref() else {
+                return;
+            };
             let before = node.correlate(old.value);
             let types = node.items.as_deref().unwrap_or(below);
             for (index, item) in items.iter().enumerate() {
-                walk(below, types, item, old.below(item, before.of(item)), &Path::Index(path, index), functions, errors);
+                walk(
+                    below,
+                    types,
+                    item,
+                    old.below(item, before.of(item)),
+                    &Path::Index(path, index),
+                    functions,
+                    errors,
+                );
             }
         }
         _ => {}
@@ -224,7 +281,10 @@ fn evaluate(
     functions: &Context<'_>,
     errors: &mut Vec<FieldError>,
 ) {
-    let before = old.value.filter(|value| !value.is_null()).map(|value| convert::to_cel(value, Some(node), functions));
+    let before = old
+        .value
+        .filter(|value| !value.is_null())
+        .map(|value| convert::to_cel(value, Some(node), functions));
     let mut scope = functions.new_inner_scope();
     scope.add_variable_from_value("self", convert::to_cel(value, Some(node), functions));
     for rule in &rules.rules {
@@ -238,7 +298,9 @@ fn evaluate(
         } else if let Some(before) = &before {
             scope.add_variable_from_value("oldSelf", before.clone());
         }
-        let Err(error) = outcome(rule, node, value, path, &scope) else { continue };
+        let Err(error) = outcome(rule, node, value, path, &scope) else {
+            continue;
+        };
         if rule.uses_old_self || !old.unchanged || error.internal {
             errors.push(error.error);
         }
@@ -252,15 +314,30 @@ struct Failure {
     internal: bool,
 }
 
-fn outcome(rule: &Rule, node: &Node, value: &Value, path: &Path<'_>, scope: &Context<'_>) -> Result<(), Failure> {
+fn outcome(
+    rule: &Rule,
+    node: &Node,
+    value: &Value,
+    path: &Path<'_>,
+    scope: &Context<'_>,
+) -> Result<(), Failure> {
     let internal = |why: String| {
         let kind = Value::String(node.kind.map_or_else(String::new, |kind| kind.name().to_owned()));
-        Err(Failure { error: FieldError::of(ErrorKind::Invalid, path, &kind, &why), internal: true })
+        Err(Failure {
+            error: FieldError::of(ErrorKind::Invalid, path, &kind, &why),
+            internal: true,
+        })
     };
     match rule.program.execute(scope) {
         Ok(CelValue::Bool(true)) => Ok(()),
-        Ok(CelValue::Bool(false)) => Err(Failure { error: refusal(rule, node, value, path, scope), internal: false }),
-        Ok(_) => internal(format!("cel expression must evaluate to a bool for rule: {}", rule.named())),
+        Ok(CelValue::Bool(false)) => Err(Failure {
+            error: refusal(rule, node, value, path, scope),
+            internal: false,
+        }),
+        Ok(_) => internal(format!(
+            "cel expression must evaluate to a bool for rule: {}",
+            rule.named()
+        )),
         Err(ExecutionError::NoSuchOverload) => internal(format!(
             "'no such overload': call arguments did not match a supported operator, function or macro signature for \
              rule: {}",
@@ -271,9 +348,15 @@ fn outcome(rule: &Rule, node: &Node, value: &Value, path: &Path<'_>, scope: &Con
 }
 
 fn refusal(rule: &Rule, node: &Node, value: &Value, path: &Path<'_>, scope: &Context<'_>) -> FieldError {
-    let detail = rule.message_program.as_ref().and_then(|program| message(program, scope)).unwrap_or_else(|| {
-        rule.message.clone().unwrap_or_else(|| format!("failed rule: {}", rule.source))
-    });
+    let detail = rule
+        .message_program
+        .as_ref()
+        .and_then(|program| message(program, scope))
+        .unwrap_or_else(|| {
+            rule.message
+                .clone()
+                .unwrap_or_else(|| format!("failed rule: {}", rule.source))
+        });
     let at = if path.is_root() && !rule.field_path.is_empty() {
         rule.field_path.trim_start_matches('.').to_owned()
     } else {
@@ -291,7 +374,9 @@ fn refusal(rule: &Rule, node: &Node, value: &Value, path: &Path<'_>, scope: &Con
 
 /// What a `messageExpression` says; `None` where Kubernetes falls back to the message.
 fn message(program: &Program, scope: &Context<'_>) -> Option<String> {
-    let Ok(CelValue::String(text)) = program.execute(scope) else { return None };
+    let Ok(CelValue::String(text)) = program.execute(scope) else {
+        return None;
+    };
     let text = text.trim();
     (!text.is_empty() && text.len() <= MESSAGE_LIMIT && !text.contains('\n')).then(|| text.to_owned())
 }

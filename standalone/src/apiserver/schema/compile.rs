@@ -83,13 +83,28 @@ impl<'p> Place<'p> {
     where
         'p: 'q,
     {
-        Place { path, depth: self.depth + 1, correlatable: self.correlatable, nested: self.nested, root: false }
+        Place {
+            path,
+            depth: self.depth + 1,
+            correlatable: self.correlatable,
+            nested: self.nested,
+            root: false,
+        }
     }
 }
 
 /// Compiles the whole schema.
 pub(super) fn compile(schema: &Value) -> Result<Node, CompileError> {
-    node(schema, Place { path: &Path::Root, depth: 0, correlatable: true, nested: false, root: true })
+    node(
+        schema,
+        Place {
+            path: &Path::Root,
+            depth: 0,
+            correlatable: true,
+            nested: false,
+            root: true,
+        },
+    )
 }
 
 fn node(schema: &Value, place: Place<'_>) -> Result<Node, CompileError> {
@@ -97,10 +112,22 @@ fn node(schema: &Value, place: Place<'_>) -> Result<Node, CompileError> {
     if place.depth > MAX_DEPTH {
         return Err(CompileError::TooDeep { path: path() });
     }
-    let keywords = Keywords { map: object(schema, "schema", place)?, place };
-    for keyword in ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems"] {
+    let keywords = Keywords {
+        map: object(schema, "schema", place)?,
+        place,
+    };
+    for keyword in [
+        "$ref",
+        "definitions",
+        "dependencies",
+        "patternProperties",
+        "additionalItems",
+    ] {
         if keywords.map.contains_key(keyword) {
-            return Err(CompileError::Forbidden { path: path(), keyword: keyword.to_owned() });
+            return Err(CompileError::Forbidden {
+                path: path(),
+                keyword: keyword.to_owned(),
+            });
         }
     }
     if keywords.flag("uniqueItems")? {
@@ -125,7 +152,8 @@ fn node(schema: &Value, place: Place<'_>) -> Result<Node, CompileError> {
     if let Some(properties) = keywords.map.get("properties") {
         for (name, property) in object(properties, "properties", place)? {
             let at = Path::Field(place.path, name);
-            out.properties.insert(name.clone(), node(property, place.below(&at))?);
+            out.properties
+                .insert(name.clone(), node(property, place.below(&at))?);
         }
     }
     out.additional = match keywords.map.get("additionalProperties") {
@@ -136,15 +164,31 @@ fn node(schema: &Value, place: Place<'_>) -> Result<Node, CompileError> {
     if let Some(items) = keywords.map.get("items") {
         let at = Path::Key(place.path, "*");
         let correlatable = place.correlatable && matches!(out.list, ListType::Map(_));
-        out.items = Some(Box::new(node(items, Place { correlatable, ..place.below(&at) })?));
+        out.items = Some(Box::new(node(
+            items,
+            Place {
+                correlatable,
+                ..place.below(&at)
+            },
+        )?));
     }
     out.all_of = branches(&keywords, "allOf")?;
     out.any_of = branches(&keywords, "anyOf")?;
     out.one_of = branches(&keywords, "oneOf")?;
     if let Some(not) = keywords.map.get("not") {
-        out.not = Some(Box::new(node(not, Place { nested: true, ..place.below(place.path) })?));
+        out.not = Some(Box::new(node(
+            not,
+            Place {
+                nested: true,
+                ..place.below(place.path)
+            },
+        )?));
     }
-    out.has_rules = out.properties.values().chain(&out.all_of).any(|below| below.has_rules)
+    out.has_rules = out
+        .properties
+        .values()
+        .chain(&out.all_of)
+        .any(|below| below.has_rules)
         || out.items.as_ref().is_some_and(|items| items.has_rules)
         || out.additional.schema().is_some_and(|values| values.has_rules);
     out.rules = rules(&keywords, &out)?;
@@ -158,10 +202,18 @@ fn rules(keywords: &Keywords<'_>, node: &Node) -> Result<Vec<Rule>, CompileError
     rules
         .iter()
         .map(|rule| {
-            let scope = cel::Scope { resource: place.root || node.embedded_resource, correlatable: place.correlatable, nested: place.nested };
+            let scope = cel::Scope {
+                resource: place.root || node.embedded_resource,
+                correlatable: place.correlatable,
+                nested: place.nested,
+            };
             Rule::compile(rule, node, scope).map_err(|source| CompileError::Rule {
                 path: place.path.to_string(),
-                rule: rule.get("rule").and_then(Value::as_str).unwrap_or_default().to_owned(),
+                rule: rule
+                    .get("rule")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
                 source,
             })
         })
@@ -194,7 +246,9 @@ fn list_type(keywords: &Keywords<'_>) -> Result<ListType, CompileError> {
         None | Some(Some("atomic")) => Ok(ListType::Atomic),
         Some(Some("set")) => Ok(ListType::Set),
         Some(Some("map")) if !keys.is_empty() => Ok(ListType::Map(keys)),
-        Some(Some("map")) => Err(keywords.wrong("x-kubernetes-list-map-keys", "given for a list of type map")),
+        Some(Some("map")) => {
+            Err(keywords.wrong("x-kubernetes-list-map-keys", "given for a list of type map"))
+        }
         Some(_) => Err(keywords.wrong("x-kubernetes-list-type", "atomic, set or map")),
     }
 }
@@ -239,11 +293,23 @@ fn branches(keywords: &Keywords<'_>, keyword: &'static str) -> Result<Vec<Node>,
     keywords
         .list(keyword)?
         .iter()
-        .map(|branch| node(branch, Place { nested: true, ..place.below(place.path) }))
+        .map(|branch| {
+            node(
+                branch,
+                Place {
+                    nested: true,
+                    ..place.below(place.path)
+                },
+            )
+        })
         .collect()
 }
 
-fn object<'v>(value: &'v Value, keyword: &str, place: Place<'_>) -> Result<&'v Map<String, Value>, CompileError> {
+fn object<'v>(
+    value: &'v Value,
+    keyword: &str,
+    place: Place<'_>,
+) -> Result<&'v Map<String, Value>, CompileError> {
     value.as_object().ok_or_else(|| CompileError::Keyword {
         path: place.path.to_string(),
         keyword: keyword.to_owned(),
@@ -259,7 +325,11 @@ struct Keywords<'k> {
 
 impl Keywords<'_> {
     fn wrong(&self, keyword: &str, wanted: &'static str) -> CompileError {
-        CompileError::Keyword { path: self.place.path.to_string(), keyword: keyword.to_owned(), wanted }
+        CompileError::Keyword {
+            path: self.place.path.to_string(),
+            keyword: keyword.to_owned(),
+            wanted,
+        }
     }
 
     fn flag(&self, keyword: &'static str) -> Result<bool, CompileError> {
@@ -273,14 +343,20 @@ impl Keywords<'_> {
     fn count(&self, keyword: &'static str) -> Result<Option<u64>, CompileError> {
         match self.map.get(keyword) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_u64().map(Some).ok_or_else(|| self.wrong(keyword, "a non-negative integer")),
+            Some(value) => value
+                .as_u64()
+                .map(Some)
+                .ok_or_else(|| self.wrong(keyword, "a non-negative integer")),
         }
     }
 
     fn number(&self, keyword: &'static str) -> Result<Option<f64>, CompileError> {
         match self.map.get(keyword) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_f64().map(Some).ok_or_else(|| self.wrong(keyword, "a number")),
+            Some(value) => value
+                .as_f64()
+                .map(Some)
+                .ok_or_else(|| self.wrong(keyword, "a number")),
         }
     }
 
@@ -295,7 +371,11 @@ impl Keywords<'_> {
     fn strings(&self, keyword: &'static str) -> Result<Vec<String>, CompileError> {
         self.list(keyword)?
             .iter()
-            .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| self.wrong(keyword, "a list of strings")))
+            .map(|item| {
+                item.as_str()
+                    .map(str::to_owned)
+                    .ok_or_else(|| self.wrong(keyword, "a list of strings"))
+            })
             .collect()
     }
 }

@@ -67,7 +67,10 @@ impl ErrorKind {
 
     /// Errors after which CEL rules cannot be trusted to say anything sensible, so they are not asked.
     pub(super) fn blocks_rules(self) -> bool {
-        matches!(self, ErrorKind::Required | ErrorKind::TooLong | ErrorKind::TooMany | ErrorKind::TypeInvalid)
+        matches!(
+            self,
+            ErrorKind::Required | ErrorKind::TooLong | ErrorKind::TooMany | ErrorKind::TypeInvalid
+        )
     }
 }
 
@@ -75,8 +78,16 @@ impl FieldError {
     /// An error that shows no value: `Required value`, `Forbidden: why`.
     pub(super) fn bare(kind: ErrorKind, path: impl ToString, why: &str) -> FieldError {
         let lead = kind.lead();
-        let detail = if why.is_empty() { lead.to_owned() } else { format!("{lead}: {why}") };
-        FieldError { path: path.to_string(), kind, detail }
+        let detail = if why.is_empty() {
+            lead.to_owned()
+        } else {
+            format!("{lead}: {why}")
+        };
+        FieldError {
+            path: path.to_string(),
+            kind,
+            detail,
+        }
     }
 
     /// An error that shows the value: `Invalid value: "x": why`.
@@ -86,7 +97,11 @@ impl FieldError {
             detail.push_str(": ");
             detail.push_str(why);
         }
-        FieldError { path: path.to_string(), kind, detail }
+        FieldError {
+            path: path.to_string(),
+            kind,
+            detail,
+        }
     }
 
     /// What Kubernetes adds when it skips the CEL rules.

@@ -129,9 +129,13 @@ fn is_date(text: &str) -> bool {
 
 /// RFC 3339 with an offset, or ISO 8601 local time; Kubernetes takes the empty string for the epoch.
 fn is_date_time(text: &str) -> bool {
-    let Some((date, time)) = text.split_once('T') else { return text.is_empty() };
+    let Some((date, time)) = text.split_once('T') else {
+        return text.is_empty();
+    };
     is_date(date)
-        && time.get(..8).is_some_and(|clock| clock.as_bytes()[2] == b':' && clock.as_bytes()[5] == b':')
+        && time
+            .get(..8)
+            .is_some_and(|clock| clock.as_bytes()[2] == b':' && clock.as_bytes()[5] == b':')
         && (text.parse::<Timestamp>().is_ok() || (time.len() == 8 && text.parse::<civil::DateTime>().is_ok()))
 }
 
@@ -150,9 +154,13 @@ pub(super) fn go_duration(text: &str) -> Option<i64> {
     }
     let mut total: i128 = 0;
     while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number_end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, after) = rest.split_at(number_end);
-        let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let unit_end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
         let scale: i128 = match unit {
             "ns" => 1,
@@ -167,7 +175,11 @@ pub(super) fn go_duration(text: &str) -> Option<i64> {
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
             return None;
         }
-        let whole: i128 = if whole.is_empty() { 0 } else { i128::from(whole.parse::<u64>().ok()?) };
+        let whole: i128 = if whole.is_empty() {
+            0
+        } else {
+            i128::from(whole.parse::<u64>().ok()?)
+        };
         // Digits finer than a nanosecond of an hour cannot show.
         let digits = &fraction[..fraction.len().min(18)];
         let below = if digits.is_empty() {
@@ -183,7 +195,9 @@ pub(super) fn go_duration(text: &str) -> Option<i64> {
 
 /// The lax form `strfmt` takes beside Go's: somewhere a number followed by a unit's name, as `3 days`.
 fn is_scala_duration(text: &str) -> bool {
-    const EXACT: [&str; 13] = ["ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk", "sec", "min"];
+    const EXACT: [&str; 13] = [
+        "ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk", "sec", "min",
+    ];
     const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
@@ -224,7 +238,9 @@ fn is_uuid(text: &str, version: Option<u8>) -> bool {
 }
 
 fn is_cidr(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else { return false };
+    let Some((address, bits)) = text.split_once('/') else {
+        return false;
+    };
     let limit = match address.parse::<IpAddr>() {
         Ok(IpAddr::V4(_)) => 32,
         Ok(IpAddr::V6(_)) => 128,
@@ -243,7 +259,9 @@ fn is_mac(text: &str) -> bool {
     };
     let groups: Vec<&str> = text.split(separator).collect();
     matches!(groups.len() * group / 2, 6 | 8 | 20)
-        && groups.iter().all(|g| g.len() == group && g.bytes().all(|b| b.is_ascii_hexdigit()))
+        && groups
+            .iter()
+            .all(|g| g.len() == group && g.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// An absolute URI or an absolute path (`url.ParseRequestURI`).
@@ -256,7 +274,9 @@ fn is_request_uri(text: &str) -> bool {
     }
     text.split_once(':').is_some_and(|(scheme, rest)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
             && !rest.is_empty()
     })
 }
@@ -265,7 +285,9 @@ fn is_email(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(local, domain)| {
         !local.is_empty()
             && !domain.is_empty()
-            && !text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';'))
+            && !text
+                .chars()
+                .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';'))
             && !local.contains('@')
             && domain.split('.').all(|part| !part.is_empty())
     })
@@ -296,18 +318,54 @@ mod tests {
         let table: &[(&str, &[&str], &[&str])] = &[
             (
                 "date-time",
-                &["2026-11-21T21:51:22Z", "2026-11-21T21:51:22.5+02:00", "2014-12-15T19:30:20.000Z", "", "2026-11-21T21:51:22"],
-                &["2026-11-21", "2026-11-21 21:51:22Z", "x", "2026-13-01T00:00:00Z", "20261121T215122Z", "2026-11-21T21:51Z"],
+                &[
+                    "2026-11-21T21:51:22Z",
+                    "2026-11-21T21:51:22.5+02:00",
+                    "2014-12-15T19:30:20.000Z",
+                    "",
+                    "2026-11-21T21:51:22",
+                ],
+                &[
+                    "2026-11-21",
+                    "2026-11-21 21:51:22Z",
+                    "x",
+                    "2026-13-01T00:00:00Z",
+                    "20261121T215122Z",
+                    "2026-11-21T21:51Z",
+                ],
             ),
             ("date", &["2026-11-21"], &["20261121", "2026-02-30", ""]),
-            ("duration", &["1h30m", "-1.5s", "0", "300ms", "3 days", "22 ns"], &["", "abc", "1x", "."]),
+            (
+                "duration",
+                &["1h30m", "-1.5s", "0", "300ms", "3 days", "22 ns"],
+                &["", "abc", "1x", "."],
+            ),
             ("byte", &["aGk=", ""], &["a", "hi!"]),
-            ("uuid", &["550e8400-e29b-41d4-a716-446655440000", "550E8400E29B41D4A716446655440000"], &["550e8400", ""]),
-            ("uuid4", &["550e8400-e29b-41d4-a716-446655440000"], &["550e8400-e29b-31d4-a716-446655440000"]),
+            (
+                "uuid",
+                &[
+                    "550e8400-e29b-41d4-a716-446655440000",
+                    "550E8400E29B41D4A716446655440000",
+                ],
+                &["550e8400", ""],
+            ),
+            (
+                "uuid4",
+                &["550e8400-e29b-41d4-a716-446655440000"],
+                &["550e8400-e29b-31d4-a716-446655440000"],
+            ),
             ("ipv4", &["10.0.0.1"], &["10.0.0", "::1"]),
             ("ipv6", &["::1", "fe80::1"], &["10.0.0.1", "g::"]),
-            ("cidr", &["10.0.0.0/8", "::/0"], &["10.0.0.0/33", "10.0.0.0", "10.0.0.0/+8"]),
-            ("mac", &["00:11:22:33:44:55", "0011.2233.4455"], &["00:11:22", "00:11:22:33:44:5g"]),
+            (
+                "cidr",
+                &["10.0.0.0/8", "::/0"],
+                &["10.0.0.0/33", "10.0.0.0", "10.0.0.0/+8"],
+            ),
+            (
+                "mac",
+                &["00:11:22:33:44:55", "0011.2233.4455"],
+                &["00:11:22", "00:11:22:33:44:5g"],
+            ),
             ("uri", &["https://a/b", "/a", "urn:x"], &["a b", "", "nope"]),
             ("email", &["a@b.c"], &["a", "@b", "a@"]),
             ("hostname", &["a.example", "1a"], &["-a", "", "a..b"]),

@@ -43,7 +43,10 @@ fn walk(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError
 }
 
 fn map_duplicates(keys: &[String], items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
-    let stray = items.iter().enumerate().find(|(_, item)| !item.is_object() && !item.is_null());
+    let stray = items
+        .iter()
+        .enumerate()
+        .find(|(_, item)| !item.is_object() && !item.is_null());
     if let Some((index, item)) = stray {
         errors.push(FieldError::of(
             ErrorKind::Invalid,
@@ -54,7 +57,9 @@ fn map_duplicates(keys: &[String], items: &[Value], path: &Path<'_>, errors: &mu
         return;
     }
     let keys_of = |item: &Value| -> Value {
-        let present = keys.iter().filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())));
+        let present = keys
+            .iter()
+            .filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())));
         Value::Object(present.collect::<Map<_, _>>())
     };
     duplicates(items.iter().map(keys_of), path, errors);
@@ -66,7 +71,12 @@ fn duplicates(items: impl Iterator<Item = Value>, path: &Path<'_>, errors: &mut 
         let times = seen.entry(item.to_string()).or_default();
         *times += 1;
         if *times == 2 {
-            errors.push(FieldError::of(ErrorKind::Duplicate, Path::Index(path, index), &item, ""));
+            errors.push(FieldError::of(
+                ErrorKind::Duplicate,
+                Path::Index(path, index),
+                &item,
+                "",
+            ));
         }
     }
 }

@@ -36,7 +36,9 @@ fn label_syntax(text: &str) -> bool {
     let bytes = text.as_bytes();
     alphanumeric(bytes.first())
         && alphanumeric(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
 fn name_syntax(text: &str) -> bool {
@@ -44,7 +46,9 @@ fn name_syntax(text: &str) -> bool {
     let bytes = text.as_bytes();
     alphanumeric(bytes.first())
         && alphanumeric(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 /// Errors in `object.metadata`: name, generateName and namespace, label keys and values, annotation keys and size,
@@ -52,14 +56,20 @@ fn name_syntax(text: &str) -> bool {
 /// resources, ConfigMaps, Secrets and Leases; a kind with a stricter rule checks that itself. Whether a name or a
 /// namespace must be there is the caller's to know.
 pub(crate) fn validate_metadata(object: &Value) -> Vec<FieldError> {
-    let Some(metadata) = object.get("metadata") else { return Vec::new() };
+    let Some(metadata) = object.get("metadata") else {
+        return Vec::new();
+    };
     let Value::Object(metadata) = metadata else {
         return vec![wrong_type("metadata", metadata, "object")];
     };
     let mut errors = Vec::new();
     for (field, is_prefix) in [("generateName", true), ("name", false)] {
         if let Some(text) = string_field(metadata, field, &mut errors) {
-            let checked = if is_prefix { text.strip_suffix('-').unwrap_or(text) } else { text };
+            let checked = if is_prefix {
+                text.strip_suffix('-').unwrap_or(text)
+            } else {
+                text
+            };
             if !checked.is_empty() {
                 name_errors(&format!("metadata.{field}"), text, checked, &mut errors);
             }
@@ -69,11 +79,23 @@ pub(crate) fn validate_metadata(object: &Value) -> Vec<FieldError> {
         && !namespace.is_empty()
     {
         if namespace.len() > 63 {
-            errors.push(invalid("metadata.namespace", namespace, "must be no more than 63 characters"));
+            errors.push(invalid(
+                "metadata.namespace",
+                namespace,
+                "must be no more than 63 characters",
+            ));
         }
         if !label_syntax(namespace) {
             let dotted = namespace.split('.').all(label_syntax);
-            errors.push(invalid("metadata.namespace", namespace, if dotted { "must not contain dots" } else { DNS_LABEL }));
+            errors.push(invalid(
+                "metadata.namespace",
+                namespace,
+                if dotted {
+                    "must not contain dots"
+                } else {
+                    DNS_LABEL
+                },
+            ));
         }
     }
     if let Some(labels) = string_map(metadata, "labels", &mut errors) {
@@ -91,7 +113,10 @@ pub(crate) fn validate_metadata(object: &Value) -> Vec<FieldError> {
         for (key, _) in &annotations {
             qualified_name_errors("metadata.annotations", &key.to_lowercase(), &mut errors);
         }
-        let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let size: usize = annotations
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
         if size > ANNOTATIONS_LIMIT {
             let why = format!("may not be more than {ANNOTATIONS_LIMIT} bytes");
             errors.push(FieldError::bare(ErrorKind::TooLong, "metadata.annotations", &why));
@@ -115,7 +140,9 @@ fn qualified_name_errors(path: &str, key: &str, errors: &mut Vec<FieldError>) {
     let (prefix, name) = match key.split_once('/') {
         None => (None, key),
         Some((_, rest)) if rest.contains('/') => {
-            let why = format!("a valid label key {LABEL_KEY} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+            let why = format!(
+                "a valid label key {LABEL_KEY} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            );
             errors.push(invalid(path, key, &why));
             return;
         }
@@ -175,7 +202,11 @@ fn owner_errors(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
         ] {
             let text = owner.get(field).and_then(Value::as_str).unwrap_or_default();
             if text.is_empty() {
-                errors.push(invalid(&format!("metadata.ownerReferences[{index}].{field}"), text, why));
+                errors.push(invalid(
+                    &format!("metadata.ownerReferences[{index}].{field}"),
+                    text,
+                    why,
+                ));
             }
         }
         if owner.get("controller") == Some(&Value::Bool(true)) {
@@ -183,7 +214,13 @@ fn owner_errors(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
         }
     }
     if let [first, second, ..] = controllers.as_slice() {
-        let part = |owner: &Value, field| owner.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let part = |owner: &Value, field| {
+            owner
+                .get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let name = |owner: &Value| format!("{}/{}", part(owner, "kind"), part(owner, "name"));
         let why = format!(
             "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
@@ -199,7 +236,11 @@ fn owner_errors(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn string_field<'m>(metadata: &'m Map<String, Value>, field: &str, errors: &mut Vec<FieldError>) -> Option<&'m str> {
+fn string_field<'m>(
+    metadata: &'m Map<String, Value>,
+    field: &str,
+    errors: &mut Vec<FieldError>,
+) -> Option<&'m str> {
     match metadata.get(field) {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(text),
@@ -236,7 +277,12 @@ fn string_map<'m>(
 }
 
 fn wrong_type(path: &str, value: &Value, wanted: &str) -> FieldError {
-    FieldError::of(ErrorKind::TypeInvalid, path, value, &format!("must be of type {wanted}"))
+    FieldError::of(
+        ErrorKind::TypeInvalid,
+        path,
+        value,
+        &format!("must be of type {wanted}"),
+    )
 }
 
 fn invalid(path: &str, value: &str, why: &str) -> FieldError {

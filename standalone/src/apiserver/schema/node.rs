@@ -149,7 +149,12 @@ impl<'n> Correlation<'n> {
 fn identity(keys: &[String], item: &Value) -> Option<String> {
     let scalars: Option<Vec<&Value>> = keys
         .iter()
-        .map(|key| item.get(key).filter(|value| !value.is_object() && !value.is_array() && !value.is_null()))
+        .map(|key| {
+            item.get(key)
+                .filter(|value| !value.is_object() && !value.is_array() && !value.is_null())
+        })
         .collect();
-    scalars.filter(|scalars| !scalars.is_empty()).map(|scalars| format!("{scalars:?}"))
+    scalars
+        .filter(|scalars| !scalars.is_empty())
+        .map(|scalars| format!("{scalars:?}"))
 }

@@ -23,7 +23,11 @@ impl Path<'_> {
 
     /// The path as OpenAPI validators write it, where the whole object is the empty string.
     pub(super) fn or_empty(&self) -> String {
-        if self.is_root() { String::new() } else { self.to_string() }
+        if self.is_root() {
+            String::new()
+        } else {
+            self.to_string()
+        }
     }
 
     fn write_inner(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +54,11 @@ impl Path<'_> {
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_root() { f.write_str("<nil>") } else { self.write_inner(f) }
+        if self.is_root() {
+            f.write_str("<nil>")
+        } else {
+            self.write_inner(f)
+        }
     }
 }
 

@@ -21,7 +21,9 @@ thread_local! {
 impl Pattern {
     /// Checks `source`; the error is the regex engine's.
     pub(super) fn new(source: &str) -> Result<Pattern, ExecutionError> {
-        let pattern = Pattern { source: Arc::new(source.to_owned()) };
+        let pattern = Pattern {
+            source: Arc::new(source.to_owned()),
+        };
         pattern.evaluate("")?;
         Ok(pattern)
     }
@@ -42,7 +44,9 @@ impl Pattern {
             let mut scope = context.new_inner_scope();
             scope.add_variable_from_value("text", CelValue::String(Arc::new(text.to_owned())));
             scope.add_variable_from_value("pattern", CelValue::String(Arc::clone(&self.source)));
-            program.execute(&scope).map(|matched| matched == CelValue::Bool(true))
+            program
+                .execute(&scope)
+                .map(|matched| matched == CelValue::Bool(true))
         })
     }
 }

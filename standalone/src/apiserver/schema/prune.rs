@@ -30,7 +30,16 @@ const OBJECT_META: [&str; 15] = [
 /// Drops unknown fields from `object` and returns their paths, sorted.
 pub(super) fn prune(root: &Node, object: &mut Value) -> Vec<String> {
     let mut unknown = Vec::new();
-    walk(Some(root), object, Mode { resource: true, preserve: false }, &Path::Root, &mut unknown);
+    walk(
+        Some(root),
+        object,
+        Mode {
+            resource: true,
+            preserve: false,
+        },
+        &Path::Root,
+        &mut unknown,
+    );
     unknown.sort();
     unknown
 }
@@ -77,7 +86,16 @@ fn walk(node: Option<&Node>, value: &mut Value, mode: Mode, path: &Path<'_>, unk
                 return;
             }
             for (index, item) in items.iter_mut().enumerate() {
-                walk(below, item, Mode { resource: false, preserve }, &Path::Index(path, index), unknown);
+                walk(
+                    below,
+                    item,
+                    Mode {
+                        resource: false,
+                        preserve,
+                    },
+                    &Path::Index(path, index),
+                    unknown,
+                );
             }
         }
         _ => {}
@@ -85,7 +103,9 @@ fn walk(node: Option<&Node>, value: &mut Value, mode: Mode, path: &Path<'_>, unk
 }
 
 fn prune_object_meta(fields: &mut Map<String, Value>, path: &Path<'_>, unknown: &mut Vec<String>) {
-    let Some(Value::Object(metadata)) = fields.get_mut("metadata") else { return };
+    let Some(Value::Object(metadata)) = fields.get_mut("metadata") else {
+        return;
+    };
     let at = Path::Field(path, "metadata");
     metadata.retain(|name, _| {
         let known = OBJECT_META.contains(&name.as_str());
@@ -107,7 +127,9 @@ fn drop_nulls(node: Option<&Node>, value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, field| {
-                let Some(schema) = node.field(name) else { return true };
+                let Some(schema) = node.field(name) else {
+                    return true;
+                };
                 if field.is_null() {
                     return schema.nullable || schema.default.is_some();
                 }
@@ -130,7 +152,10 @@ fn fill(node: &Node, value: &mut Value) {
             for (name, schema) in &node.properties {
                 let Some(default) = &schema.default else { continue };
                 // An explicit null in a nullable field is a value and stays.
-                if fields.get(name).is_none_or(|field| field.is_null() && !schema.nullable) {
+                if fields
+                    .get(name)
+                    .is_none_or(|field| field.is_null() && !schema.nullable)
+                {
                     fields.insert(name.clone(), default.clone());
                 }
             }
@@ -147,7 +172,9 @@ fn fill(node: &Node, value: &mut Value) {
             }
         }
         Value::Array(items) => {
-            let Some(schema) = node.items.as_deref() else { return };
+            let Some(schema) = node.items.as_deref() else {
+                return;
+            };
             for item in items {
                 fill_null(schema, item);
                 fill(schema, item);
@@ -158,7 +185,10 @@ fn fill(node: &Node, value: &mut Value) {
 }
 
 fn fill_null(schema: &Node, value: &mut Value) {
-    if value.is_null() && !schema.nullable && let Some(default) = &schema.default {
+    if value.is_null()
+        && !schema.nullable
+        && let Some(default) = &schema.default
+    {
         *value = default.clone();
     }
 }

@@ -14,52 +14,172 @@ fn with_spec(spec: &Value) -> Schema {
 
 fn errors(schema: &Schema, object: &Value) -> Vec<(String, &'static str, String)> {
     let errors = schema.validate(object, None);
-    errors.into_iter().map(|error| (error.path, error.kind.as_str(), error.detail)).collect()
+    errors
+        .into_iter()
+        .map(|error| (error.path, error.kind.as_str(), error.detail))
+        .collect()
 }
 
 /// Each line is one that kube-apiserver 1.36 wrote for the same schema and object.
 #[test]
 fn errors_read_as_in_kubernetes() {
     let table = [
-        (json!({"type": "integer"}), json!("x"), "FieldValueTypeInvalid", "Invalid value: \"string\": spec in body must be of type integer: \"string\""),
-        (json!({"type": "string"}), json!(null), "FieldValueTypeInvalid", "Invalid value: \"null\": spec in body must be of type string: \"null\""),
-        (json!({"x-kubernetes-int-or-string": true}), json!(true), "FieldValueTypeInvalid", "Invalid value: \"boolean\": spec in body must be of type integer,string: \"boolean\""),
-        (json!({"type": "string", "enum": ["A", "B"]}), json!("x"), "FieldValueNotSupported", "Unsupported value: \"x\": supported values: \"A\", \"B\""),
-        (json!({"type": "integer", "enum": [1, 2]}), json!(3), "FieldValueNotSupported", "Unsupported value: 3: supported values: \"1\", \"2\""),
-        (json!({"type": "string", "maxLength": 1}), json!("ab"), "FieldValueTooLong", "Too long: may not be more than 1 byte"),
-        (json!({"type": "string", "minLength": 2}), json!("a"), "FieldValueInvalid", "Invalid value: \"a\": spec in body should be at least 2 chars long"),
-        (json!({"type": "string", "pattern": "^a$"}), json!("\n\"b\""), "FieldValueInvalid", "Invalid value: \"\\n\\\"b\\\"\": spec in body should match '^a$'"),
-        (json!({"type": "integer", "minimum": 1}), json!(0), "FieldValueInvalid", "Invalid value: 0: spec in body should be greater than or equal to 1"),
-        (json!({"type": "integer", "minimum": 1, "exclusiveMinimum": true}), json!(1), "FieldValueInvalid", "Invalid value: 1: spec in body should be greater than 1"),
-        (json!({"type": "number", "maximum": 1.5}), json!(2), "FieldValueInvalid", "Invalid value: 2: spec in body should be less than or equal to 1.5"),
-        (json!({"type": "number", "maximum": 2, "exclusiveMaximum": true}), json!(2), "FieldValueInvalid", "Invalid value: 2: spec in body should be less than 2"),
-        (json!({"type": "integer", "multipleOf": 3}), json!(4), "FieldValueInvalid", "Invalid value: 4: spec in body should be a multiple of 3"),
-        (json!({"type": "array", "items": {"type": "integer"}, "maxItems": 1}), json!([1, 2]), "FieldValueTooMany", "Too many: 2: must have at most 1 item"),
-        (json!({"type": "array", "items": {"type": "integer"}, "minItems": 1}), json!([]), "FieldValueInvalid", "Invalid value: 0: spec in body should have at least 1 items"),
-        (json!({"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 1}), json!({"a": 1, "b": 2}), "FieldValueTooMany", "Too many: 2: must have at most 1 item"),
-        (json!({"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1}), json!({}), "FieldValueInvalid", "Invalid value: 0: spec in body should have at least 1 properties"),
-        (json!({"type": "string", "format": "date-time"}), json!("x"), "FieldValueTypeInvalid", "Invalid value: \"x\": spec in body must be of type date-time: \"x\""),
-        (json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}), json!(["a", "b", "a"]), "FieldValueDuplicate", "Duplicate value: \"a\""),
-        (json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object", "properties": {"name": {"type": "string"}, "x": {"type": "integer"}}}}), json!([{"name": "a", "x": 1}, {"name": "a", "x": 2}]), "FieldValueDuplicate", "Duplicate value: {\"name\":\"a\"}"),
+        (
+            json!({"type": "integer"}),
+            json!("x"),
+            "FieldValueTypeInvalid",
+            "Invalid value: \"string\": spec in body must be of type integer: \"string\"",
+        ),
+        (
+            json!({"type": "string"}),
+            json!(null),
+            "FieldValueTypeInvalid",
+            "Invalid value: \"null\": spec in body must be of type string: \"null\"",
+        ),
+        (
+            json!({"x-kubernetes-int-or-string": true}),
+            json!(true),
+            "FieldValueTypeInvalid",
+            "Invalid value: \"boolean\": spec in body must be of type integer,string: \"boolean\"",
+        ),
+        (
+            json!({"type": "string", "enum": ["A", "B"]}),
+            json!("x"),
+            "FieldValueNotSupported",
+            "Unsupported value: \"x\": supported values: \"A\", \"B\"",
+        ),
+        (
+            json!({"type": "integer", "enum": [1, 2]}),
+            json!(3),
+            "FieldValueNotSupported",
+            "Unsupported value: 3: supported values: \"1\", \"2\"",
+        ),
+        (
+            json!({"type": "string", "maxLength": 1}),
+            json!("ab"),
+            "FieldValueTooLong",
+            "Too long: may not be more than 1 byte",
+        ),
+        (
+            json!({"type": "string", "minLength": 2}),
+            json!("a"),
+            "FieldValueInvalid",
+            "Invalid value: \"a\": spec in body should be at least 2 chars long",
+        ),
+        (
+            json!({"type": "string", "pattern": "^a$"}),
+            json!("\n\"b\""),
+            "FieldValueInvalid",
+            "Invalid value: \"\\n\\\"b\\\"\": spec in body should match '^a$'",
+        ),
+        (
+            json!({"type": "integer", "minimum": 1}),
+            json!(0),
+            "FieldValueInvalid",
+            "Invalid value: 0: spec in body should be greater than or equal to 1",
+        ),
+        (
+            json!({"type": "integer", "minimum": 1, "exclusiveMinimum": true}),
+            json!(1),
+            "FieldValueInvalid",
+            "Invalid value: 1: spec in body should be greater than 1",
+        ),
+        (
+            json!({"type": "number", "maximum": 1.5}),
+            json!(2),
+            "FieldValueInvalid",
+            "Invalid value: 2: spec in body should be less than or equal to 1.5",
+        ),
+        (
+            json!({"type": "number", "maximum": 2, "exclusiveMaximum": true}),
+            json!(2),
+            "FieldValueInvalid",
+            "Invalid value: 2: spec in body should be less than 2",
+        ),
+        (
+            json!({"type": "integer", "multipleOf": 3}),
+            json!(4),
+            "FieldValueInvalid",
+            "Invalid value: 4: spec in body should be a multiple of 3",
+        ),
+        (
+            json!({"type": "array", "items": {"type": "integer"}, "maxItems": 1}),
+            json!([1, 2]),
+            "FieldValueTooMany",
+            "Too many: 2: must have at most 1 item",
+        ),
+        (
+            json!({"type": "array", "items": {"type": "integer"}, "minItems": 1}),
+            json!([]),
+            "FieldValueInvalid",
+            "Invalid value: 0: spec in body should have at least 1 items",
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 1}),
+            json!({"a": 1, "b": 2}),
+            "FieldValueTooMany",
+            "Too many: 2: must have at most 1 item",
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1}),
+            json!({}),
+            "FieldValueInvalid",
+            "Invalid value: 0: spec in body should have at least 1 properties",
+        ),
+        (
+            json!({"type": "string", "format": "date-time"}),
+            json!("x"),
+            "FieldValueTypeInvalid",
+            "Invalid value: \"x\": spec in body must be of type date-time: \"x\"",
+        ),
+        (
+            json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}),
+            json!(["a", "b", "a"]),
+            "FieldValueDuplicate",
+            "Duplicate value: \"a\"",
+        ),
+        (
+            json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object", "properties": {"name": {"type": "string"}, "x": {"type": "integer"}}}}),
+            json!([{"name": "a", "x": 1}, {"name": "a", "x": 2}]),
+            "FieldValueDuplicate",
+            "Duplicate value: {\"name\":\"a\"}",
+        ),
     ];
     for (spec, value, reason, detail) in table {
         let found = errors(&with_spec(&spec), &json!({"spec": value}));
-        let path = if reason == "FieldValueDuplicate" { format!("spec[{}]", value.as_array().map_or(0, Vec::len) - 1) } else { "spec".to_owned() };
+        let path = if reason == "FieldValueDuplicate" {
+            format!("spec[{}]", value.as_array().map_or(0, Vec::len) - 1)
+        } else {
+            "spec".to_owned()
+        };
         assert_eq!(found, [(path, reason, detail.to_owned())], "{spec} on {value}");
     }
 }
 
 #[test]
 fn errors_of_no_field_have_the_path_kubernetes_gives_them() {
-    let found = errors(&with_spec(&json!({"type": "integer", "format": "int32"})), &json!({"spec": 3_000_000_000_u64}));
-    assert_eq!(found, [("<nil>".to_owned(), "FieldValueInvalid", "Invalid value: \"\": Checked value must be of type integer with format int32 in spec".to_owned())]);
+    let found = errors(
+        &with_spec(&json!({"type": "integer", "format": "int32"})),
+        &json!({"spec": 3_000_000_000_u64}),
+    );
+    assert_eq!(
+        found,
+        [(
+            "<nil>".to_owned(),
+            "FieldValueInvalid",
+            "Invalid value: \"\": Checked value must be of type integer with format int32 in spec".to_owned()
+        )]
+    );
     let one_of = json!({"type": "string", "oneOf": [{"pattern": "^a"}, {"pattern": "b$"}]});
     let found = errors(&with_spec(&one_of), &json!({"spec": "ab"}));
     assert_eq!(found, [("<nil>".to_owned(), "FieldValueInvalid", "Invalid value: \"\": \"spec\" must validate one and only one schema (oneOf). Found 2 valid alternatives".to_owned())]);
     assert!(errors(&with_spec(&one_of), &json!({"spec": "a"})).is_empty());
     let not = json!({"type": "integer", "not": {"enum": [2]}});
     let found = errors(&with_spec(&not), &json!({"spec": 2}));
-    assert_eq!(found[0].2, "Invalid value: \"\": \"spec\" must not validate the schema (not)");
+    assert_eq!(
+        found[0].2,
+        "Invalid value: \"\": \"spec\" must not validate the schema (not)"
+    );
 }
 
 #[test]
@@ -70,7 +190,14 @@ fn paths_lead_through_lists_and_maps() {
     }}));
     let found = errors(&schema, &json!({"spec": {"m": {"k": "x"}}}));
     assert_eq!(found[0].0, "spec.m.k");
-    assert_eq!(found[1], ("spec.a".to_owned(), "FieldValueRequired", "Required value".to_owned()));
+    assert_eq!(
+        found[1],
+        (
+            "spec.a".to_owned(),
+            "FieldValueRequired",
+            "Required value".to_owned()
+        )
+    );
     let found = errors(&schema, &json!({"spec": {"a": [{}]}}));
     assert_eq!(found[0].0, "spec.a[0].name");
 }
@@ -78,7 +205,10 @@ fn paths_lead_through_lists_and_maps() {
 #[test]
 fn numbers_may_be_whole_without_looking_it() {
     assert!(errors(&with_spec(&json!({"type": "integer"})), &json!({"spec": 2.0})).is_empty());
-    assert_eq!(errors(&with_spec(&json!({"type": "integer"})), &json!({"spec": 2.5})).len(), 1);
+    assert_eq!(
+        errors(&with_spec(&json!({"type": "integer"})), &json!({"spec": 2.5})).len(),
+        1
+    );
     assert!(errors(&with_spec(&json!({"type": "number"})), &json!({"spec": 2})).is_empty());
 }
 
@@ -117,7 +247,10 @@ fn unknown_fields_are_named_and_pruned() {
     );
     schema.prune(&mut object);
     assert_eq!(schema.unknown_fields(&object), Vec::<String>::new());
-    assert_eq!(object["spec"]["free"], json!({"anything": {"goes": 1}, "known": {"a": "1"}}));
+    assert_eq!(
+        object["spec"]["free"],
+        json!({"anything": {"goes": 1}, "known": {"a": "1"}})
+    );
     assert_eq!(object["metadata"], json!({"name": "x", "labels": {"a": "b"}}));
 }
 
@@ -131,7 +264,8 @@ fn defaults_fill_what_is_absent_and_nulls_nobody_declared() {
         "l": {"type": "array", "items": {"type": "object", "properties": {"p": {"type": "string", "default": "TCP"}}}},
         "m": {"type": "object", "additionalProperties": {"type": "integer", "default": 7}},
     }}));
-    let mut object = json!({"spec": {"a": null, "b": null, "c": null, "l": [{}, {"p": "UDP"}], "m": {"k": null}}});
+    let mut object =
+        json!({"spec": {"a": null, "b": null, "c": null, "l": [{}, {"p": "UDP"}], "m": {"k": null}}});
     schema.default(&mut object);
     assert_eq!(
         object,
@@ -155,13 +289,25 @@ fn what_was_invalid_before_may_stay_untouched() {
         "atomic": {"type": "array", "items": {"type": "string", "maxLength": 1}},
     }}));
     let old = json!({"spec": {"a": "long", "l": [{"k": "x", "v": "long"}], "atomic": ["long"]}});
-    let update = |new: Value| schema.validate(&new, Some(&old)).into_iter().map(|error| error.path).collect::<Vec<_>>();
+    let update = |new: Value| {
+        schema
+            .validate(&new, Some(&old))
+            .into_iter()
+            .map(|error| error.path)
+            .collect::<Vec<_>>()
+    };
     assert!(update(json!({"spec": {"a": "long", "b": "new"}})).is_empty());
     assert_eq!(update(json!({"spec": {"a": "longer"}})), ["spec.a"]);
     assert!(update(json!({"spec": {"l": [{"k": "new"}, {"k": "x", "v": "long"}]}})).is_empty());
-    assert_eq!(update(json!({"spec": {"l": [{"k": "y", "v": "long"}]}})), ["spec.l[0].v"]);
+    assert_eq!(
+        update(json!({"spec": {"l": [{"k": "y", "v": "long"}]}})),
+        ["spec.l[0].v"]
+    );
     assert!(update(json!({"spec": {"atomic": ["long"]}})).is_empty());
-    assert_eq!(update(json!({"spec": {"atomic": ["long", "a"]}})), ["spec.atomic[0]"]);
+    assert_eq!(
+        update(json!({"spec": {"atomic": ["long", "a"]}})),
+        ["spec.atomic[0]"]
+    );
 }
 
 #[test]
@@ -172,15 +318,25 @@ fn schemas_that_cannot_work_are_refused() {
         (json!({"$ref": "#/x"}), "$ref is forbidden"),
         (json!({"uniqueItems": true}), "uniqueItems must be"),
         (json!({"minLength": -1}), "minLength must be"),
-        (json!({"x-kubernetes-list-type": "map"}), "x-kubernetes-list-map-keys must be"),
+        (
+            json!({"x-kubernetes-list-type": "map"}),
+            "x-kubernetes-list-map-keys must be",
+        ),
         (json!({"type": "integer", "default": "x"}), "default must be"),
         (json!({"pattern": "(a"}), "compile pattern \"(a\" at spec"),
     ] {
-        let error = Schema::compile(&json!({"type": "object", "properties": {"spec": schema}})).expect_err("refused");
+        let error =
+            Schema::compile(&json!({"type": "object", "properties": {"spec": schema}})).expect_err("refused");
         assert!(error.to_string().contains(wanted), "{schema}: {error}");
     }
-    let deep = (0..100).fold(json!({"type": "string"}), |below, _| json!({"type": "object", "properties": {"a": below}}));
-    assert!(matches!(Schema::compile(&deep), Err(CompileError::TooDeep { .. })));
+    let deep = (0..100).fold(
+        json!({"type": "string"}),
+        |below, _| json!({"type": "object", "properties": {"a": below}}),
+    );
+    assert!(matches!(
+        Schema::compile(&deep),
+        Err(CompileError::TooDeep { .. })
+    ));
 }
 
 #[test]
@@ -207,14 +363,27 @@ fn metadata_is_checked_as_kubernetes_does() {
         (json!({"labels": {"a": "x y"}}), "metadata.labels"),
         (json!({"labels": {"a": "x".repeat(64)}}), "metadata.labels"),
         (json!({"annotations": {"a b": "x"}}), "metadata.annotations"),
-        (json!({"annotations": {"a": "x".repeat(300_000)}}), "metadata.annotations"),
+        (
+            json!({"annotations": {"a": "x".repeat(300_000)}}),
+            "metadata.annotations",
+        ),
         (json!({"finalizers": ["a b"]}), "metadata.finalizers"),
-        (json!({"ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n"}]}), "metadata.ownerReferences[0].uid"),
+        (
+            json!({"ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n"}]}),
+            "metadata.ownerReferences[0].uid",
+        ),
     ] {
         let found = found(metadata.clone());
-        assert_eq!(found.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), [path], "{metadata}");
+        assert_eq!(
+            found.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+            [path],
+            "{metadata}"
+        );
     }
-    assert_eq!(found(json!({"labels": {"a": 1}})), [("metadata.labels".to_owned(), ErrorKind::TypeInvalid)]);
+    assert_eq!(
+        found(json!({"labels": {"a": 1}})),
+        [("metadata.labels".to_owned(), ErrorKind::TypeInvalid)]
+    );
     let name = &validate_metadata(&json!({"metadata": {"name": "A"}}))[0];
     assert_eq!(
         name.detail,
@@ -232,21 +401,68 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         (0..3_i64).prop_map(Value::from),
         any::<f64>().prop_map(|number| json!(number)),
-        prop::sample::select(vec!["object", "array", "string", "integer", "number", "map", "set", "a", "^a", "int32", "date-time", "self == oldSelf", "self.a > 1", "size(self) < 3"]).prop_map(Value::from),
+        prop::sample::select(vec![
+            "object",
+            "array",
+            "string",
+            "integer",
+            "number",
+            "map",
+            "set",
+            "a",
+            "^a",
+            "int32",
+            "date-time",
+            "self == oldSelf",
+            "self.a > 1",
+            "size(self) < 3"
+        ])
+        .prop_map(Value::from),
         ".{0,4}".prop_map(Value::from),
     ];
     leaf.prop_recursive(5, 48, 5, |inner| {
         let keys = prop::sample::select(vec![
-            "a", "b", "type", "properties", "items", "additionalProperties", "default", "nullable", "required", "enum",
-            "pattern", "format", "minimum", "multipleOf", "maxItems", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
-            "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string", "x-kubernetes-embedded-resource",
-            "x-kubernetes-validations", "rule", "message", "messageExpression", "fieldPath", "allOf", "oneOf", "not",
-            "metadata", "labels", "name", "finalizers", "ownerReferences",
+            "a",
+            "b",
+            "type",
+            "properties",
+            "items",
+            "additionalProperties",
+            "default",
+            "nullable",
+            "required",
+            "enum",
+            "pattern",
+            "format",
+            "minimum",
+            "multipleOf",
+            "maxItems",
+            "x-kubernetes-list-type",
+            "x-kubernetes-list-map-keys",
+            "x-kubernetes-preserve-unknown-fields",
+            "x-kubernetes-int-or-string",
+            "x-kubernetes-embedded-resource",
+            "x-kubernetes-validations",
+            "rule",
+            "message",
+            "messageExpression",
+            "fieldPath",
+            "allOf",
+            "oneOf",
+            "not",
+            "metadata",
+            "labels",
+            "name",
+            "finalizers",
+            "ownerReferences",
         ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(keys, inner, 0..6)
-                .prop_map(|map| Value::Object(map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            prop::collection::btree_map(keys, inner, 0..6).prop_map(|map| Value::Object(
+                map.into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect()
+            )),
         ]
     })
 }

@@ -72,8 +72,17 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fiel
     };
     if !fits {
         let got = type_name(value);
-        let why = format!("{} in body must be of type {}: \"{got}\"", path.or_empty(), kind.name());
-        errors.push(FieldError::of(ErrorKind::TypeInvalid, path, &Value::String(got.to_owned()), &why));
+        let why = format!(
+            "{} in body must be of type {}: \"{got}\"",
+            path.or_empty(),
+            kind.name()
+        );
+        errors.push(FieldError::of(
+            ErrorKind::TypeInvalid,
+            path,
+            &Value::String(got.to_owned()),
+            &why,
+        ));
     }
 }
 
@@ -84,7 +93,12 @@ fn check_branches(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<
         errors
     };
     let mut say = |why: String| {
-        errors.push(FieldError::of(ErrorKind::Invalid, Path::Root, &Value::String(String::new()), &why));
+        errors.push(FieldError::of(
+            ErrorKind::Invalid,
+            Path::Root,
+            &Value::String(String::new()),
+            &why,
+        ));
     };
     let at = path.or_empty();
     let mut details = Vec::new();
@@ -100,11 +114,15 @@ fn check_branches(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<
         match all.iter().filter(|failed| failed.is_empty()).count() {
             1 => {}
             0 => {
-                say(format!("\"{at}\" must validate one and only one schema (oneOf). Found none valid"));
+                say(format!(
+                    "\"{at}\" must validate one and only one schema (oneOf). Found none valid"
+                ));
                 details.extend(fewest(all));
             }
             many => {
-                say(format!("\"{at}\" must validate one and only one schema (oneOf). Found {many} valid alternatives"));
+                say(format!(
+                    "\"{at}\" must validate one and only one schema (oneOf). Found {many} valid alternatives"
+                ));
             }
         }
     }
@@ -135,7 +153,11 @@ fn check_string(values: &Values, text: &str, path: &Path<'_>, errors: &mut Vec<F
     let length = || text.chars().count() as u64;
     if let Some(limit) = values.max_length.filter(|limit| length() > *limit) {
         let unit = if limit == 1 { "byte" } else { "bytes" };
-        errors.push(FieldError::bare(ErrorKind::TooLong, path, &format!("may not be more than {limit} {unit}")));
+        errors.push(FieldError::bare(
+            ErrorKind::TooLong,
+            path,
+            &format!("may not be more than {limit} {unit}"),
+        ));
     } else if let Some(limit) = values.min_length.filter(|limit| length() < *limit) {
         let why = format!("{at} in body should be at least {limit} chars long");
         errors.push(FieldError::of(ErrorKind::Invalid, path, &shown(), &why));
@@ -144,7 +166,11 @@ fn check_string(values: &Values, text: &str, path: &Path<'_>, errors: &mut Vec<F
         errors.push(FieldError::of(ErrorKind::Invalid, path, &shown(), &why));
     }
     if let Some(format) = values.format.filter(|format| !format.accepts(text)) {
-        let why = format!("{at} in body must be of type {}: {}", format.name(), super::error::quoted(text));
+        let why = format!(
+            "{at} in body must be of type {}: {}",
+            format.name(),
+            super::error::quoted(text)
+        );
         errors.push(FieldError::of(ErrorKind::TypeInvalid, path, &shown(), &why));
     }
 }
@@ -156,7 +182,9 @@ fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fi
     let mut say = |why: &str| errors.push(FieldError::of(ErrorKind::Invalid, path, value, why));
     if let Some(factor) = values.multiple_of {
         if factor <= 0.0 {
-            say(&format!("factor MultipleOf declared for {at} must be positive: {factor}"));
+            say(&format!(
+                "factor MultipleOf declared for {at} must be positive: {factor}"
+            ));
         } else if !is_multiple(value, number, factor) {
             say(&format!("{at} in body should be a multiple of {factor}"));
         }
@@ -179,14 +207,23 @@ fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fi
         (Some(Kind::Integer), Some(Format::Int32)) if !in_range(number, -(2f64.powi(31)), 2f64.powi(31)) => {
             ("integer", " with format int32")
         }
-        (Some(Kind::Integer), Some(Format::Int64)) if !value.is_i64() && !in_range(number, -(2f64.powi(63)), 2f64.powi(63)) => {
+        (Some(Kind::Integer), Some(Format::Int64))
+            if !value.is_i64() && !in_range(number, -(2f64.powi(63)), 2f64.powi(63)) =>
+        {
             ("integer", " with format int64")
         }
-        (Some(Kind::Number), Some(Format::Float)) if number.abs() > f64::from(f32::MAX) => ("number", " with format float"),
+        (Some(Kind::Number), Some(Format::Float)) if number.abs() > f64::from(f32::MAX) => {
+            ("number", " with format float")
+        }
         _ => return,
     };
     let why = format!("Checked value must be of type {kind}{format} in {at}");
-    errors.push(FieldError::of(ErrorKind::Invalid, Path::Root, &Value::String(String::new()), &why));
+    errors.push(FieldError::of(
+        ErrorKind::Invalid,
+        Path::Root,
+        &Value::String(String::new()),
+        &why,
+    ));
 }
 
 fn in_range(number: f64, least: f64, beyond: f64) -> bool {
@@ -194,18 +231,31 @@ fn in_range(number: f64, least: f64, beyond: f64) -> bool {
 }
 
 fn is_multiple(value: &Value, number: f64, factor: f64) -> bool {
-    #[expect(clippy::cast_possible_truncation, reason = "taken only when the factor is whole and within i64")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "taken only when the factor is whole and within i64"
+    )]
     if let Some(whole) = value.as_i64()
         && factor.fract() == 0.0
         && factor < 2f64.powi(63)
     {
         return whole % (factor as i64) == 0;
     }
-    let times = if factor < 1.0 { 1.0 / factor * number } else { number / factor };
+    let times = if factor < 1.0 {
+        1.0 / factor * number
+    } else {
+        number / factor
+    };
     (times - times.round()).abs() <= f64::EPSILON * times.abs().max(1.0)
 }
 
-fn check_list(node: &Node, items: &[Value], old: Option<&Value>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+fn check_list(
+    node: &Node,
+    items: &[Value],
+    old: Option<&Value>,
+    path: &Path<'_>,
+    errors: &mut Vec<FieldError>,
+) {
     if let Some(schema) = node.items.as_deref() {
         let old = node.correlate(old);
         for (index, item) in items.iter().enumerate() {
@@ -224,14 +274,20 @@ fn check_list(node: &Node, items: &[Value], old: Option<&Value>, path: &Path<'_>
 
 fn too_many(path: &Path<'_>, size: u64, limit: u64) -> FieldError {
     let unit = if limit == 1 { "item" } else { "items" };
-    FieldError::of(ErrorKind::TooMany, path, &Value::from(size), &format!("must have at most {limit} {unit}"))
+    FieldError::of(
+        ErrorKind::TooMany,
+        path,
+        &Value::from(size),
+        &format!("must have at most {limit} {unit}"),
+    )
 }
 
 fn check_enum(values: &Values, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if values.allowed.is_empty() {
         return;
     }
-    let same = |allowed: &Value| allowed == value || (value.is_number() && allowed.as_f64() == value.as_f64());
+    let same =
+        |allowed: &Value| allowed == value || (value.is_number() && allowed.as_f64() == value.as_f64());
     // Kubernetes never finds null in an enum, even where it is listed.
     if !value.is_null() && values.allowed.iter().any(same) {
         return;
@@ -239,7 +295,13 @@ fn check_enum(values: &Values, value: &Value, path: &Path<'_>, errors: &mut Vec<
     let words: Vec<String> = values
         .allowed
         .iter()
-        .map(|allowed| super::error::quoted(&allowed.as_str().map_or_else(|| allowed.to_string(), str::to_owned)))
+        .map(|allowed| {
+            super::error::quoted(
+                &allowed
+                    .as_str()
+                    .map_or_else(|| allowed.to_string(), str::to_owned),
+            )
+        })
         .collect();
     errors.push(FieldError::of(
         ErrorKind::NotSupported,
@@ -258,7 +320,10 @@ fn check_object(
 ) {
     let size = fields.len() as u64;
     if let Some(limit) = node.values.min_properties.filter(|limit| size < *limit) {
-        let why = format!("{} in body should have at least {limit} properties", path.or_empty());
+        let why = format!(
+            "{} in body should have at least {limit} properties",
+            path.or_empty()
+        );
         errors.push(FieldError::of(ErrorKind::Invalid, path, &Value::from(size), &why));
     }
     if let Some(limit) = node.values.max_properties.filter(|limit| size > *limit) {

@@ -23,7 +23,10 @@ const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kube
 
 /// The media type without its parameters; empty when none was sent.
 pub(super) fn media_type(headers: &HeaderMap) -> &str {
-    let header = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let header = headers
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     header.split(';').next().unwrap_or_default().trim()
 }
 
@@ -40,7 +43,11 @@ pub(super) async fn bytes(mut body: Body) -> Result<Bytes, ApiError> {
             break;
         }
     }
-    if total > BODY_LIMIT { Err(ApiError::too_large(BODY_LIMIT)) } else { Ok(read.freeze()) }
+    if total > BODY_LIMIT {
+        Err(ApiError::too_large(BODY_LIMIT))
+    } else {
+        Ok(read.freeze())
+    }
 }
 
 /// One object.
@@ -51,7 +58,9 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, ApiEr
         "" | "application/json" => json(&bytes),
         "application/yaml" => yaml(&bytes),
         other if protobuf::is_protobuf(other) => protobuf::decode(&bytes).map_err(|error| match error {
-            DecodeError::UnknownKind { .. } => ApiError::unsupported_media_type("application/json, application/yaml"),
+            DecodeError::UnknownKind { .. } => {
+                ApiError::unsupported_media_type("application/json, application/yaml")
+            }
             other => ApiError::bad_request(other.to_string()),
         }),
         _ => Err(ApiError::unsupported_media_type(ACCEPTED)),
@@ -59,22 +68,29 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, ApiEr
 }
 
 pub(super) fn json(bytes: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+    })
 }
 
 pub(super) fn yaml(bytes: &[u8]) -> Result<Value, ApiError> {
-    serde_yaml::from_slice(bytes).map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))
+    serde_yaml::from_slice(bytes)
+        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))
 }
 
 /// DeleteOptions from the body, or from the query where the body has none.
-pub(super) async fn delete_options(headers: &HeaderMap, query: &Query, body: Body) -> Result<DeleteOptions, ApiError> {
+pub(super) async fn delete_options(
+    headers: &HeaderMap,
+    query: &Query,
+    body: Body,
+) -> Result<DeleteOptions, ApiError> {
     let bytes = bytes(body).await?;
     let mut options: DeleteOptions = if bytes.is_empty() {
         DeleteOptions::default()
     } else {
         let value = read(headers, Body::from(bytes)).await?;
-        serde_json::from_value(value).map_err(|error| ApiError::bad_request(format!("invalid DeleteOptions: {error}")))?
+        serde_json::from_value(value)
+            .map_err(|error| ApiError::bad_request(format!("invalid DeleteOptions: {error}")))?
     };
     if options.propagation_policy.is_none() {
         options.propagation_policy = match query.get("propagationPolicy") {

@@ -16,18 +16,28 @@ const V2BETA1: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGr
 /// Hex of a document's digest, for ETags and hashed URLs.
 pub(super) fn digest(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        write!(hex, "{byte:02X}").ok();
-        hex
-    })
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            write!(hex, "{byte:02X}").ok();
+            hex
+        })
 }
 
 /// All groups and versions but the core's, reviews included.
 fn group_versions(registry: &Registry) -> Vec<(String, String)> {
-    let stored = registry.group_versions().into_iter().map(|(g, v)| (g.to_owned(), v.to_owned()));
-    let reviews = reviews::KINDS.iter().map(|k| (k.group.to_owned(), "v1".to_owned()));
-    let mut pairs: Vec<_> = stored.chain(reviews).filter(|(group, _)| !group.is_empty()).collect();
+    let stored = registry
+        .group_versions()
+        .into_iter()
+        .map(|(g, v)| (g.to_owned(), v.to_owned()));
+    let reviews = reviews::KINDS
+        .iter()
+        .map(|k| (k.group.to_owned(), "v1".to_owned()));
+    let mut pairs: Vec<_> = stored
+        .chain(reviews)
+        .filter(|(group, _)| !group.is_empty())
+        .collect();
     pairs.sort();
     pairs.dedup();
     pairs
@@ -94,7 +104,11 @@ fn aggregated(registry: &Registry, wanted: Discovery, pairs: &[(String, String)]
             json!({"metadata": {"name": name, "creationTimestamp": null}, "versions": versions})
         })
         .collect();
-    let (version, content_type) = if wanted == Discovery::V2Beta1 { ("v2beta1", V2BETA1) } else { ("v2", V2) };
+    let (version, content_type) = if wanted == Discovery::V2Beta1 {
+        ("v2beta1", V2BETA1)
+    } else {
+        ("v2", V2)
+    };
     let list = json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
         "metadata": {}, "items": items,
@@ -105,7 +119,10 @@ fn aggregated(registry: &Registry, wanted: Discovery, pairs: &[(String, String)]
 }
 
 fn of<'r>(registry: &'r Registry, group: &'r str, version: &'r str) -> impl Iterator<Item = &'r Resource> {
-    registry.all().map(|r| &**r).filter(move |r| r.group == group && r.version == version)
+    registry
+        .all()
+        .map(|r| &**r)
+        .filter(move |r| r.group == group && r.version == version)
 }
 
 fn reviews_of(group: &str, version: &str) -> impl Iterator<Item = &'static reviews::ReviewKind> {
@@ -173,7 +190,11 @@ pub(super) fn resources(registry: &Registry, group: &str, version: &str) -> Resu
     if list.is_empty() {
         return Err(ApiError::no_such_path());
     }
-    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let group_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
     Ok(Reply::value(&json!({
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list,
     })))

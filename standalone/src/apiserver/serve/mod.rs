@@ -17,7 +17,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, WARNING,
+    WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -67,7 +70,10 @@ impl Reply {
     }
 
     fn text(text: &'static str) -> Self {
-        Self { content_type: "text/plain; charset=utf-8", ..Self::json(Bytes::from_static(text.as_bytes())) }
+        Self {
+            content_type: "text/plain; charset=utf-8",
+            ..Self::json(Bytes::from_static(text.as_bytes()))
+        }
     }
 
     fn with_status(self, status: StatusCode) -> Self {
@@ -80,7 +86,11 @@ impl Reply {
 
     /// A document that seldom changes; clients that have it already are told so.
     fn tagged(body: Bytes, content_type: &'static str, etag: String) -> Self {
-        Self { content_type, etag: Some(etag), ..Self::json(body) }
+        Self {
+            content_type,
+            etag: Some(etag),
+            ..Self::json(body)
+        }
     }
 }
 
@@ -134,7 +144,10 @@ fn respond(reply: Reply, if_none_match: Option<&HeaderValue>) -> Response<Body> 
             headers.append(WARNING, value);
         }
     }
-    if let Some(etag) = reply.etag.and_then(|etag| HeaderValue::try_from(format!("\"{etag}\"")).ok()) {
+    if let Some(etag) = reply
+        .etag
+        .and_then(|etag| HeaderValue::try_from(format!("\"{etag}\"")).ok())
+    {
         let known = if_none_match == Some(&etag);
         headers.insert(ETAG, etag);
         if known {
@@ -151,14 +164,20 @@ fn refuse(error: &ApiError) -> Response<Body> {
     }
     let mut response = respond(Reply::value(&error.to_status()).with_status(error.code()), None);
     if let Some(seconds) = error.retry_after_seconds() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     match error.code() {
         StatusCode::UNAUTHORIZED => {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         StatusCode::METHOD_NOT_ALLOWED => {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET"));
         }
         _ => {}
     }
@@ -194,7 +213,11 @@ fn authenticate(core: &Core, parts: &Parts) -> Result<(), ApiError> {
     if parts.extensions.get::<InProcess>().is_some() {
         return Ok(());
     }
-    let header = parts.headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let header = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     let presented = header.strip_prefix("Bearer ").unwrap_or_default().trim();
     match &core.token {
         Some(token) if token.matches(presented) => Ok(()),
@@ -210,7 +233,10 @@ async fn object(core: &Arc<Core>, parts: &Parts, path: ObjectPath, body: Body) -
         let sent = body::read(&parts.headers, body).await?;
         return reviews::answer(core, review, sent);
     }
-    let resource = core.registry.find(&path.group, &path.version, &path.plural).cloned();
+    let resource = core
+        .registry
+        .find(&path.group, &path.version, &path.plural)
+        .cloned();
     let resource = resource.ok_or_else(ApiError::no_such_path)?;
     let status = match path.subresource.as_str() {
         "" => false,
@@ -221,8 +247,13 @@ async fn object(core: &Arc<Core>, parts: &Parts, path: ObjectPath, body: Body) -
     if misplaced || (!resource.namespaced && !path.namespace.is_empty()) {
         return Err(ApiError::no_such_path());
     }
-    let scope =
-        Scope { store: core.store.clone(), resource, namespace: path.namespace, name: path.name, status };
+    let scope = Scope {
+        store: core.store.clone(),
+        resource,
+        namespace: path.namespace,
+        name: path.name,
+        status,
+    };
     verb(core, parts, scope, body).await
 }
 
@@ -237,17 +268,31 @@ async fn verb(core: &Arc<Core>, parts: &Parts, scope: Scope, body: Body) -> Resu
         include: Include::parse(query.get("includeObject")),
         now: core.sources.now(),
     };
-    let selector = Selector::parse(&scope.resource, query.get("labelSelector"), query.get("fieldSelector"))?;
+    let selector = Selector::parse(
+        &scope.resource,
+        query.get("labelSelector"),
+        query.get("fieldSelector"),
+    )?;
     if !reading && !scope.resource.writable {
         return Err(ApiError::method_not_allowed());
     }
     match parts.method {
         Method::GET | Method::HEAD if watching => {
-            let selector = if named { selector.named(&scope.name) } else { selector };
-            let drain = parts.extensions.get::<Drain>().map_or_else(CancellationToken::new, |drain| drain.0.clone());
+            let selector = if named {
+                selector.named(&scope.name)
+            } else {
+                selector
+            };
+            let drain = parts
+                .extensions
+                .get::<Drain>()
+                .map_or_else(CancellationToken::new, |drain| drain.0.clone());
             let stop = [core.stop.clone(), drain];
             let lines = watch::watch(&scope, &query, selector, renderer, core.sources.clone(), stop)?;
-            Ok(Reply { body: Body::from_stream(lines), ..Reply::json(Bytes::new()) })
+            Ok(Reply {
+                body: Body::from_stream(lines),
+                ..Reply::json(Bytes::new())
+            })
         }
         Method::GET | Method::HEAD if named => read::get(&scope, &renderer),
         Method::GET | Method::HEAD => read::list(&scope, &query, &selector, &renderer).await,

@@ -40,7 +40,10 @@ impl Documents {
     /// `/openapi/v3`
     pub(super) fn index(&self, registry: &Registry) -> Reply {
         let url = |(path, (_, hash)): (&String, &(Bytes, String))| {
-            (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
+            (
+                path.clone(),
+                json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),
+            )
         };
         let paths: Map<String, Value> = self.all(registry).iter().map(url).collect();
         let body = Bytes::from(json!({"paths": paths}).to_string());
@@ -56,7 +59,11 @@ impl Documents {
 }
 
 fn path(group: &str, version: &str) -> String {
-    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+    if group.is_empty() {
+        format!("api/{version}")
+    } else {
+        format!("apis/{group}/{version}")
+    }
 }
 
 fn document(registry: &Registry, group: &str, version: &str) -> Value {
@@ -64,7 +71,10 @@ fn document(registry: &Registry, group: &str, version: &str) -> Value {
     let mut paths = Map::new();
     let mut custom = Vec::new();
     let mut kinds = BTreeMap::new();
-    for resource in registry.all().filter(|r| r.group == group && r.version == version) {
+    for resource in registry
+        .all()
+        .filter(|r| r.group == group && r.version == version)
+    {
         let name = match &resource.openapi {
             OpenApi::Core(name, schema) => {
                 schema(&mut generator);
@@ -99,7 +109,10 @@ fn custom_schema(structural: &Value) -> Value {
     let mut schema = structural.clone();
     let properties = &mut schema["properties"];
     for (field, description) in [
-        ("apiVersion", "The versioned schema of this representation of an object."),
+        (
+            "apiVersion",
+            "The versioned schema of this representation of an object.",
+        ),
         ("kind", "The REST resource this object represents."),
     ] {
         properties[field] = json!({"type": "string", "description": description});
@@ -116,8 +129,16 @@ fn kind(resource: &Resource) -> Value {
 }
 
 fn add_paths(paths: &mut Map<String, Value>, resource: &Resource, schema: &str) {
-    let scope = if resource.namespaced { "namespaces/{namespace}/" } else { "" };
-    let collection = format!("/{}/{scope}{}", path(&resource.group, &resource.version), resource.plural);
+    let scope = if resource.namespaced {
+        "namespaces/{namespace}/"
+    } else {
+        ""
+    };
+    let collection = format!(
+        "/{}/{scope}{}",
+        path(&resource.group, &resource.version),
+        resource.plural
+    );
     let content = json!({"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
     let operation = |action: &str, writes: bool| {
         let parameters: Vec<Value> = PARAMETERS

@@ -50,10 +50,14 @@ pub(super) async fn list(
 ) -> Result<Reply, ApiError> {
     let continued = match query.get("continue") {
         "" => None,
-        text => Some(Continue::decode(text).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?),
+        text => {
+            Some(Continue::decode(text).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?)
+        }
     };
     if continued.is_some() && query.resource_version()?.is_some_and(|rv| rv != 0) {
-        return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+        return Err(ApiError::bad_request(
+            "specifying resource version is not allowed when using continue",
+        ));
     }
     let snapshot = match &continued {
         Some(token) => scope.store.list_at(&scope.resource.table, scope.namespace(), token.rv).map_err(|_| {
@@ -75,13 +79,19 @@ pub(super) async fn list(
     let mut meta = json!({"resourceVersion": snapshot.rv.to_string()});
     let left = matching.count();
     if let (Some((last, _)), true) = (page.last(), left > 0) {
-        let token = Continue { rv: snapshot.rv, namespace: last.namespace.to_string(), after: last.name.to_string() };
+        let token = Continue {
+            rv: snapshot.rv,
+            namespace: last.namespace.to_string(),
+            after: last.name.to_string(),
+        };
         meta["continue"] = token.encode().into();
         if selector.is_empty() {
             meta["remainingItemCount"] = left.into();
         }
     }
-    Ok(Reply::json(renderer.list(page.into_iter().map(|(_, object)| object), &meta)))
+    Ok(Reply::json(
+        renderer.list(page.into_iter().map(|(_, object)| object), &meta),
+    ))
 }
 
 /// The list at the resourceVersion the query means.
@@ -91,20 +101,27 @@ async fn snapshot(store: &Store, scope: &Scope, query: &Query) -> Result<Snapsho
     let matching = query.version_match()?;
     let exact = matching == Some(Match::Exact);
     if !query.get("sendInitialEvents").is_empty() {
-        return Err(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        return Err(forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        ));
     }
     match wanted {
-        None if matching.is_some() && query.get("resourceVersion").is_empty() => {
-            Err(forbidden(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
-        }
-        None if exact => {
-            Err(forbidden(MATCH, "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
-        }
+        None if matching.is_some() && query.get("resourceVersion").is_empty() => Err(forbidden(
+            MATCH,
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )),
+        None if exact => Err(forbidden(
+            MATCH,
+            "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
+        )),
         None => Ok(store.list(table, scope.namespace())),
         Some(rv) => {
             wait_for(store, rv).await?;
             if exact {
-                store.list_at(table, scope.namespace(), rv).map_err(|e| too_old(rv, e))
+                store
+                    .list_at(table, scope.namespace(), rv)
+                    .map_err(|e| too_old(rv, e))
             } else {
                 Ok(store.list(table, scope.namespace()))
             }

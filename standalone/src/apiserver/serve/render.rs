@@ -66,10 +66,15 @@ impl Renderer {
             return self.table(&rows, meta, true).to_string().into();
         }
         let (kind, api_version) = match self.show {
-            Show::Partial => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
+            Show::Partial => (
+                "PartialObjectMetadataList".to_owned(),
+                "meta.k8s.io/v1".to_owned(),
+            ),
             _ => (self.resource.list_kind(), self.resource.api_version()),
         };
-        let mut text = format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{meta},\"items\":[").into_bytes();
+        let mut text =
+            format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{meta},\"items\":[")
+                .into_bytes();
         for (at, object) in objects.enumerate() {
             if at > 0 {
                 text.push(b',');
@@ -81,7 +86,12 @@ impl Renderer {
     }
 
     fn row(&self, stored: Value) -> Value {
-        let cells: Vec<Value> = self.resource.columns.iter().map(|column| column.cell(&stored, self.now)).collect();
+        let cells: Vec<Value> = self
+            .resource
+            .columns
+            .iter()
+            .map(|column| column.cell(&stored, self.now))
+            .collect();
         let object = match self.include {
             Include::None => return json!({"cells": cells}),
             Include::Metadata => partial(&stored),
@@ -92,7 +102,11 @@ impl Renderer {
 
     fn table(&self, rows: &[Value], meta: &Value, headers: bool) -> Value {
         let definitions: Value = if headers {
-            self.resource.columns.iter().map(crate::apiserver::kinds::Column::definition).collect()
+            self.resource
+                .columns
+                .iter()
+                .map(crate::apiserver::kinds::Column::definition)
+                .collect()
         } else {
             Value::Null
         };
@@ -112,7 +126,9 @@ impl Renderer {
             Show::Object => {
                 json!({"kind": self.resource.kind, "apiVersion": self.resource.api_version(), "metadata": meta})
             }
-            Show::Partial => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta}),
+            Show::Partial => {
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta})
+            }
             Show::Table => {
                 let bare = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta});
                 let cells: Vec<Value> = self.resource.columns.iter().map(|_| "".into()).collect();

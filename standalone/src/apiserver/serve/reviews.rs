@@ -31,8 +31,20 @@ pub(super) struct ReviewKind {
     review: Review,
 }
 
-const fn kind(group: &'static str, plural: &'static str, kind: &'static str, namespaced: bool, review: Review) -> ReviewKind {
-    ReviewKind { group, plural, kind, namespaced, review }
+const fn kind(
+    group: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+    review: Review,
+) -> ReviewKind {
+    ReviewKind {
+        group,
+        plural,
+        kind,
+        namespaced,
+        review,
+    }
 }
 
 const AUTHN: &str = "authentication.k8s.io";
@@ -40,17 +52,50 @@ const AUTHZ: &str = "authorization.k8s.io";
 
 /// All of them, at version `v1`.
 pub(super) const KINDS: [ReviewKind; 6] = [
-    kind(AUTHN, "selfsubjectreviews", "SelfSubjectReview", false, Review::SelfSubject),
+    kind(
+        AUTHN,
+        "selfsubjectreviews",
+        "SelfSubjectReview",
+        false,
+        Review::SelfSubject,
+    ),
     kind(AUTHN, "tokenreviews", "TokenReview", false, Review::Token),
-    kind(AUTHZ, "localsubjectaccessreviews", "LocalSubjectAccessReview", true, Review::SubjectAccess),
-    kind(AUTHZ, "selfsubjectaccessreviews", "SelfSubjectAccessReview", false, Review::SelfSubjectAccess),
-    kind(AUTHZ, "selfsubjectrulesreviews", "SelfSubjectRulesReview", false, Review::SelfSubjectRules),
-    kind(AUTHZ, "subjectaccessreviews", "SubjectAccessReview", false, Review::SubjectAccess),
+    kind(
+        AUTHZ,
+        "localsubjectaccessreviews",
+        "LocalSubjectAccessReview",
+        true,
+        Review::SubjectAccess,
+    ),
+    kind(
+        AUTHZ,
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        false,
+        Review::SelfSubjectAccess,
+    ),
+    kind(
+        AUTHZ,
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        false,
+        Review::SelfSubjectRules,
+    ),
+    kind(
+        AUTHZ,
+        "subjectaccessreviews",
+        "SubjectAccessReview",
+        false,
+        Review::SubjectAccess,
+    ),
 ];
 
 pub(super) fn find(path: &ObjectPath) -> Option<&'static ReviewKind> {
     let fits = |k: &&ReviewKind| {
-        k.group == path.group && path.version == "v1" && k.plural == path.plural && k.namespaced != path.namespace.is_empty()
+        k.group == path.group
+            && path.version == "v1"
+            && k.plural == path.plural
+            && k.namespaced != path.namespace.is_empty()
     };
     KINDS.iter().find(fits).filter(|_| path.name.is_empty())
 }
@@ -71,7 +116,9 @@ pub(super) fn answer(core: &Core, kind: &ReviewKind, sent: Value) -> Result<Repl
                 json!({"authenticated": false})
             }
         }
-        Review::SelfSubjectAccess => json!({"allowed": true, "reason": "the administrator may do everything"}),
+        Review::SelfSubjectAccess => {
+            json!({"allowed": true, "reason": "the administrator may do everything"})
+        }
         Review::SubjectAccess => {
             let groups = review["spec"]["groups"].as_array();
             let master = groups.into_iter().flatten().any(|group| group == MASTERS);

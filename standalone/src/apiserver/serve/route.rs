@@ -10,7 +10,10 @@ pub(super) enum Route {
     /// `/apis/{group}`
     Group(String),
     /// `/api/v1`, `/apis/{group}/{version}`
-    Resources { group: String, version: String },
+    Resources {
+        group: String,
+        version: String,
+    },
     /// A resource, an object of it, or a subresource of an object.
     Object(ObjectPath),
     Version,
@@ -46,8 +49,14 @@ pub(super) fn route(path: &str) -> Route {
         ["openapi", "v3"] => Route::OpenApiIndex,
         ["openapi", "v3", rest @ ..] => Route::OpenApi(rest.join("/")),
         ["apis", group] => Route::Group((*group).to_owned()),
-        ["api", version] => Route::Resources { group: String::new(), version: (*version).to_owned() },
-        ["apis", group, version] => Route::Resources { group: (*group).to_owned(), version: (*version).to_owned() },
+        ["api", version] => Route::Resources {
+            group: String::new(),
+            version: (*version).to_owned(),
+        },
+        ["apis", group, version] => Route::Resources {
+            group: (*group).to_owned(),
+            version: (*version).to_owned(),
+        },
         ["api", version, ..] => {
             let version = (*version).to_owned();
             object(String::new(), version, &parts.split_off(2))
@@ -87,10 +96,24 @@ fn object(group: String, version: String, rest: &[&str]) -> Route {
 mod tests {
     use super::*;
 
-    fn path(group: &str, version: &str, namespace: &str, plural: &str, name: &str, subresource: &str) -> Route {
+    fn path(
+        group: &str,
+        version: &str,
+        namespace: &str,
+        plural: &str,
+        name: &str,
+        subresource: &str,
+    ) -> Route {
         let [group, version, namespace, plural, name, subresource] =
             [group, version, namespace, plural, name, subresource].map(str::to_owned);
-        Route::Object(ObjectPath { group, version, namespace, plural, name, subresource })
+        Route::Object(ObjectPath {
+            group,
+            version,
+            namespace,
+            plural,
+            name,
+            subresource,
+        })
     }
 
     #[test]
@@ -99,10 +122,19 @@ mod tests {
         let table = [
             ("/api/v1/namespaces", path("", "v1", "", "namespaces", "", "")),
             ("/api/v1/namespaces/a", path("", "v1", "", "namespaces", "a", "")),
-            ("/api/v1/namespaces/a/status", path("", "v1", "", "namespaces", "a", "status")),
-            ("/api/v1/namespaces/a/secrets", path("", "v1", "a", "secrets", "", "")),
+            (
+                "/api/v1/namespaces/a/status",
+                path("", "v1", "", "namespaces", "a", "status"),
+            ),
+            (
+                "/api/v1/namespaces/a/secrets",
+                path("", "v1", "a", "secrets", "", ""),
+            ),
             ("/api/v1/secrets", path("", "v1", "", "secrets", "", "")),
-            ("/apis/longshore.dev/v1alpha1/namespaces/a/workloads/w/status", path(ls.0, ls.1, "a", "workloads", "w", "status")),
+            (
+                "/apis/longshore.dev/v1alpha1/namespaces/a/workloads/w/status",
+                path(ls.0, ls.1, "a", "workloads", "w", "status"),
+            ),
             ("/apis", Route::Groups),
             ("/apis/", Route::Groups),
             ("/apis/apps", Route::Group("apps".into())),

@@ -86,12 +86,17 @@ pub(super) fn watch(
     match initial {
         Start::After(rv) if rv > watch.store.revision() => {
             // From a store that was lost. What it has seen means nothing here.
-            watch.fail(&ApiError::expired(format!("too old resource version: {rv} ({})", watch.store.revision())));
+            watch.fail(&ApiError::expired(format!(
+                "too old resource version: {rv} ({})",
+                watch.store.revision()
+            )));
         }
         Start::After(rv) => watch.cursor = rv,
         Start::Everything { close_with_bookmark } => watch.send_everything(close_with_bookmark),
     }
-    Ok(unfold(watch, |mut watch| async move { watch.next().await.map(|line| (Ok(line), watch)) }))
+    Ok(unfold(watch, |mut watch| async move {
+        watch.next().await.map(|line| (Ok(line), watch))
+    }))
 }
 
 enum Start {
@@ -103,16 +108,29 @@ fn start(query: &Query) -> Result<Start, ApiError> {
     let rv = query.resource_version()?;
     let not_older = query.version_match()? == Some(Match::NotOlderThan);
     match query.get("sendInitialEvents") {
-        "" if query.version_match()?.is_some() => {
-            Err(forbidden(MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
-        }
-        "true" | "1" if not_older => Ok(Start::Everything { close_with_bookmark: query.flag("allowWatchBookmarks") }),
-        "false" | "0" if not_older => Ok(rv.filter(|&rv| rv > 0).map_or(Start::Everything { close_with_bookmark: false }, Start::After)),
+        "" if query.version_match()?.is_some() => Err(forbidden(
+            MATCH,
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )),
+        "true" | "1" if not_older => Ok(Start::Everything {
+            close_with_bookmark: query.flag("allowWatchBookmarks"),
+        }),
+        "false" | "0" if not_older => Ok(rv.filter(|&rv| rv > 0).map_or(
+            Start::Everything {
+                close_with_bookmark: false,
+            },
+            Start::After,
+        )),
         "" => Ok(match rv {
-            None | Some(0) => Start::Everything { close_with_bookmark: false },
+            None | Some(0) => Start::Everything {
+                close_with_bookmark: false,
+            },
             Some(rv) => Start::After(rv),
         }),
-        _ => Err(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")),
+        _ => Err(forbidden(
+            MATCH,
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )),
     }
 }
 
@@ -179,10 +197,17 @@ impl Watch {
     }
 
     fn take_change(&mut self, change: &Change) {
-        if self.namespace.as_deref().is_some_and(|ns| *ns != *change.key.namespace) {
+        if self
+            .namespace
+            .as_deref()
+            .is_some_and(|ns| *ns != *change.key.namespace)
+        {
             return;
         }
-        let before = change.before.as_ref().filter(|object| self.selector.matches(&change.key, object));
+        let before = change
+            .before
+            .as_ref()
+            .filter(|object| self.selector.matches(&change.key, object));
         match &change.after {
             After::Gone(last) => {
                 if before.is_some() {
@@ -206,7 +231,13 @@ impl Watch {
         let snapshot = self.store.list(&self.table, self.namespace.as_deref());
         self.cursor = snapshot.rv;
         let chosen = |(key, object): &(Key, Arc<Object>)| self.selector.matches(key, object);
-        for (_, object) in snapshot.objects.iter().filter(|pair| chosen(pair)).cloned().collect::<Vec<_>>() {
+        for (_, object) in snapshot
+            .objects
+            .iter()
+            .filter(|pair| chosen(pair))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             self.send("ADDED", &object);
         }
         if close_with_bookmark {

@@ -36,12 +36,21 @@ struct Done {
 fn context(core: &Core, scope: &Scope, query: &Query, parts: &Parts) -> Result<Context, ApiError> {
     let manager = match query.get("fieldManager") {
         "" => {
-            let agent = parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+            let agent = parts
+                .headers
+                .get(USER_AGENT)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default();
             let product = agent.split('/').next().unwrap_or_default();
-            if product.is_empty() { "unknown" } else { product }.chars().take(128).collect()
+            if product.is_empty() { "unknown" } else { product }
+                .chars()
+                .take(128)
+                .collect()
         }
         manager if manager.len() > 128 => {
-            return Err(ApiError::bad_request("fieldManager: Too long: may not be more than 128 bytes"));
+            return Err(ApiError::bad_request(
+                "fieldManager: Too long: may not be more than 128 bytes",
+            ));
         }
         manager => manager.to_owned(),
     };
@@ -54,7 +63,11 @@ fn context(core: &Core, scope: &Scope, query: &Query, parts: &Parts) -> Result<C
         manager: Manager {
             name: manager,
             operation: Operation::Update,
-            subresource: if scope.status { "status".to_owned() } else { String::new() },
+            subresource: if scope.status {
+                "status".to_owned()
+            } else {
+                String::new()
+            },
             api_version: scope.resource.api_version(),
         },
         applied: false,
@@ -67,7 +80,11 @@ async fn run(scope: &Scope, key: Key, decide: Decide, dry: bool) -> Result<Done,
     if !dry {
         let outcome = scope.store.write(scope.resource.clone(), key, decide).await?;
         let (effect, warnings) = (outcome.effect, outcome.warnings);
-        return Ok(Done { effect, object: outcome.object.value(), warnings });
+        return Ok(Done {
+            effect,
+            object: outcome.object.value(),
+            warnings,
+        });
     }
     let Decided { action, warnings } = scope.store.dry_run(&scope.resource, &key, &decide)?;
     let before = scope.store.get(&scope.resource.table, &key);
@@ -77,13 +94,21 @@ async fn run(scope: &Scope, key: Key, decide: Decide, dry: bool) -> Result<Done,
         Action::Put(object) => (Effect::Created, object),
         Action::Remove(object) => (Effect::Removed, object),
     };
-    Ok(Done { effect, object, warnings })
+    Ok(Done {
+        effect,
+        object,
+        warnings,
+    })
 }
 
 fn reply(renderer: &Renderer, done: Done) -> Reply {
     let created = done.effect == Effect::Created;
     let reply = Reply::value(&renderer.value(done.object)).with_warnings(done.warnings);
-    if created { reply.with_status(StatusCode::CREATED) } else { reply }
+    if created {
+        reply.with_status(StatusCode::CREATED)
+    } else {
+        reply
+    }
 }
 
 /// A decision on shown objects as one on stored ones.
@@ -191,12 +216,17 @@ pub(super) async fn patch(
     let name = scope.name.clone();
     let media = body::media_type(&parts.headers);
     if media != "application/apply-patch+yaml" && !query.get("force").is_empty() {
-        return Err(patch_options(&Cause::forbidden("force", "may not be specified for non-apply patch")));
+        return Err(patch_options(&Cause::forbidden(
+            "force",
+            "may not be specified for non-apply patch",
+        )));
     }
     let decide: Decide = match media {
         "application/json-patch+json" => {
             let patch = body::json(&bytes)?;
-            decide_update(context, name, move |_, current| json_patch(current, &patch).map_err(|e| rejected(&e)))
+            decide_update(context, name, move |_, current| {
+                json_patch(current, &patch).map_err(|e| rejected(&e))
+            })
         }
         "application/merge-patch+json" => {
             let patch = body::json(&bytes)?;
@@ -211,12 +241,21 @@ pub(super) async fn patch(
         }
         "application/apply-patch+yaml" => {
             if query.get("fieldManager").is_empty() {
-                return Err(patch_options(&Cause::required("fieldManager", "is required for apply patch")));
+                return Err(patch_options(&Cause::required(
+                    "fieldManager",
+                    "is required for apply patch",
+                )));
             }
             context.manager.operation = Operation::Apply;
             context.applied = true;
             let applied = body::yaml(&bytes)?;
-            decide_apply(context, name, core.sources.uids.uid(), applied, query.flag("force"))?
+            decide_apply(
+                context,
+                name,
+                core.sources.uids.uid(),
+                applied,
+                query.flag("force"),
+            )?
         }
         _ => return Err(unsupported_patch(resource.custom)),
     };
@@ -238,7 +277,11 @@ fn rejected(error: &PatchError) -> ApiError {
 }
 
 fn unsupported_patch(custom: bool) -> ApiError {
-    let strategic = if custom { "" } else { ", application/strategic-merge-patch+json" };
+    let strategic = if custom {
+        ""
+    } else {
+        ", application/strategic-merge-patch+json"
+    };
     ApiError::unsupported_media_type(&format!(
         "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml{strategic}"
     ))
@@ -257,7 +300,9 @@ fn decide_apply(
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if text(&applied["kind"]).is_empty() || text(&applied["apiVersion"]).is_empty() {
-        return Err(ApiError::bad_request("Object 'Kind' is missing in the body of the apply patch"));
+        return Err(ApiError::bad_request(
+            "Object 'Kind' is missing in the body of the apply patch",
+        ));
     }
     if !applied["metadata"].is_object() {
         applied["metadata"] = json!({});
@@ -282,9 +327,15 @@ fn decide_apply(
         if current.is_none() && context.status {
             return Err(ApiError::not_found(&context.resource, &name));
         }
-        let merged =
-            server_side_apply(current.as_ref(), &applied, &context.manager, force, &context.resource.merge, context.now)
-                .map_err(|error| apply_failed(&context, &name, &error))?;
+        let merged = server_side_apply(
+            current.as_ref(),
+            &applied,
+            &context.manager,
+            force,
+            &context.resource.merge,
+            context.now,
+        )
+        .map_err(|error| apply_failed(&context, &name, &error))?;
         let decided = match &current {
             Some(current) => admit::update(&context, current, &merged)?,
             None => admit::create(&context, &name, &uid, &merged)?,
@@ -301,7 +352,10 @@ fn apply_failed(context: &Context, name: &str, error: &ApplyError) -> ApiError {
                 message: format!("conflict with {}", conflict.manager),
                 field: conflict.path.clone(),
             };
-            ApiError::apply_conflict(error.to_string(), &conflicts.iter().map(cause).collect::<Vec<_>>())
+            ApiError::apply_conflict(
+                error.to_string(),
+                &conflicts.iter().map(cause).collect::<Vec<_>>(),
+            )
         }
         ApplyError::ManagedFieldsGiven => ApiError::bad_request(error.to_string()),
         ApplyError::Typed { .. } => ApiError::unknown(format!(
@@ -328,13 +382,15 @@ pub(super) async fn delete(
     options: DeleteOptions,
 ) -> Result<Reply, ApiError> {
     let context = context(core, scope, query, parts)?;
-    let dry = query.dry_run("DeleteOptions")? || query::dry_run("DeleteOptions", options.dry_run.iter().map(String::as_str))?;
+    let dry = query.dry_run("DeleteOptions")?
+        || query::dry_run("DeleteOptions", options.dry_run.iter().map(String::as_str))?;
     let decide = decide_delete(context, scope.name.clone(), options);
     let done = run(scope, scope.key(), decide, dry).await?;
     if done.effect != Effect::Removed {
         return Ok(reply(renderer, done));
     }
-    let mut details = json!({"name": scope.name, "kind": scope.resource.plural, "uid": done.object["metadata"]["uid"]});
+    let mut details =
+        json!({"name": scope.name, "kind": scope.resource.plural, "uid": done.object["metadata"]["uid"]});
     if !scope.resource.group.is_empty() {
         details["group"] = scope.resource.group.as_str().into();
     }
@@ -356,10 +412,15 @@ pub(super) async fn delete_collection(
         return Err(ApiError::method_not_allowed());
     }
     let context = context(core, scope, query, parts)?;
-    let dry = query.dry_run("DeleteOptions")? || query::dry_run("DeleteOptions", options.dry_run.iter().map(String::as_str))?;
+    let dry = query.dry_run("DeleteOptions")?
+        || query::dry_run("DeleteOptions", options.dry_run.iter().map(String::as_str))?;
     let snapshot = scope.store.list(&scope.resource.table, scope.namespace());
     let mut deleted = Vec::new();
-    for (key, object) in snapshot.objects.iter().filter(|(key, object)| selector.matches(key, object)) {
+    for (key, object) in snapshot
+        .objects
+        .iter()
+        .filter(|(key, object)| selector.matches(key, object))
+    {
         let decide = decide_delete(context.clone(), key.name.to_string(), options.clone());
         match run(scope, key.clone(), decide, dry).await {
             // Gone meanwhile, which is what was asked for.

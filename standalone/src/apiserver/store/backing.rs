@@ -6,7 +6,10 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use redb::{Builder, CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{
+    Builder, CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition,
+};
 
 /// `table \0 namespace \0 name` to the object's JSON. No part can contain a NUL.
 const OBJECTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("objects");
@@ -62,7 +65,9 @@ pub enum OpenStoreError {
         source: Box<redb::Error>,
     },
     /// A redb file of another program or of a later Longshore.
-    #[error("the store {path} has format {found:?}, not {expected:?}: it belongs to another program or a newer release")]
+    #[error(
+        "the store {path} has format {found:?}, not {expected:?}: it belongs to another program or a newer release"
+    )]
     Foreign {
         /// The store's file.
         path: PathBuf,
@@ -72,7 +77,9 @@ pub enum OpenStoreError {
         expected: String,
     },
     /// One object in the file is not JSON.
-    #[error("the store {path} holds an unreadable object {key}: restore a backup, or move the file away and start empty")]
+    #[error(
+        "the store {path} holds an unreadable object {key}: restore a backup, or move the file away and start empty"
+    )]
     Object {
         /// The store's file.
         path: PathBuf,
@@ -103,7 +110,11 @@ impl CommitBatchError {
     #[cfg(test)]
     pub(super) fn full_for_tests() -> Self {
         let source = redb::Error::Io(io::Error::from(io::ErrorKind::StorageFull));
-        Self { path: PathBuf::from("test"), changes: 1, source: Box::new(source) }
+        Self {
+            path: PathBuf::from("test"),
+            changes: 1,
+            source: Box::new(source),
+        }
     }
 
     /// The disk (or quota) is full, as opposed to broken.
@@ -131,36 +142,65 @@ pub(crate) struct RedbFile {
 impl RedbFile {
     /// Opens or makes the file and reads all of it. `seed` is the first resourceVersion of a new one.
     pub(crate) fn open(path: &Path, seed: u64) -> Result<(Self, Loaded), OpenStoreError> {
-        let io_error = |source| OpenStoreError::Io { path: path.to_owned(), source };
-        let damaged = |source: redb::Error| OpenStoreError::Damaged { path: path.to_owned(), source: Box::new(source) };
+        let io_error = |source| OpenStoreError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let damaged = |source: redb::Error| OpenStoreError::Damaged {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
         make_private(path).map_err(io_error)?;
         let db = open_database(path, true).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => OpenStoreError::InUse { path: path.to_owned() },
-            DatabaseError::Storage(StorageError::Io(e)) if e.kind() != io::ErrorKind::InvalidData => io_error(e),
+            DatabaseError::DatabaseAlreadyOpen => OpenStoreError::InUse {
+                path: path.to_owned(),
+            },
+            DatabaseError::Storage(StorageError::Io(e)) if e.kind() != io::ErrorKind::InvalidData => {
+                io_error(e)
+            }
             other => damaged(other.into()),
         })?;
         let loaded = match load(&db).map_err(damaged)? {
             Contents::Fresh => {
                 initialise(&db, seed).map_err(damaged)?;
-                Loaded { rv: seed, objects: Vec::new() }
+                Loaded {
+                    rv: seed,
+                    objects: Vec::new(),
+                }
             }
             Contents::Foreign(found) => {
                 let expected = String::from_utf8_lossy(FORMAT).into_owned();
-                return Err(OpenStoreError::Foreign { path: path.to_owned(), found, expected });
+                return Err(OpenStoreError::Foreign {
+                    path: path.to_owned(),
+                    found,
+                    expected,
+                });
             }
             Contents::Ours(loaded) => loaded,
         };
-        Ok((Self { path: path.to_owned(), db: Some(db) }, loaded))
+        Ok((
+            Self {
+                path: path.to_owned(),
+                db: Some(db),
+            },
+            loaded,
+        ))
     }
 
     fn failed(&self, changes: usize, source: redb::Error) -> CommitBatchError {
-        CommitBatchError { path: self.path.clone(), changes, source: Box::new(source) }
+        CommitBatchError {
+            path: self.path.clone(),
+            changes,
+            source: Box::new(source),
+        }
     }
 }
 
 impl Durable for RedbFile {
     fn commit(&mut self, rv: u64, batch: &[Persist]) -> Result<(), CommitBatchError> {
-        let Some(db) = &self.db else { return Err(self.failed(batch.len(), redb::Error::PreviousIo)) };
+        let Some(db) = &self.db else {
+            return Err(self.failed(batch.len(), redb::Error::PreviousIo));
+        };
         match write(db, rv, batch) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -181,7 +221,13 @@ impl Durable for RedbFile {
 
 /// Creates the file readable by its owner only (it holds Secrets), or tightens an existing one.
 fn make_private(path: &Path) -> io::Result<()> {
-    let file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file: File = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
     let mode = file.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
@@ -190,7 +236,10 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 fn open_database(path: &Path, check: bool) -> Result<Database, DatabaseError> {
-    Builder::new().set_cache_size(PAGE_CACHE).set_check_integrity_on_open(check).create(path)
+    Builder::new()
+        .set_cache_size(PAGE_CACHE)
+        .set_check_integrity_on_open(check)
+        .create(path)
 }
 
 enum Contents {
@@ -204,13 +253,19 @@ fn load(db: &Database) -> Result<Contents, redb::Error> {
     let meta = match read.open_table(META) {
         Ok(table) => table,
         Err(redb::TableError::TableDoesNotExist(_)) => {
-            let foreign = read.list_tables()?.map(|t| redb::TableHandle::name(&t).to_owned()).next();
+            let foreign = read
+                .list_tables()?
+                .map(|t| redb::TableHandle::name(&t).to_owned())
+                .next();
             return Ok(foreign.map_or(Contents::Fresh, Contents::Foreign));
         }
         Err(redb::TableError::TableTypeMismatch { .. }) => return Ok(Contents::Foreign("unknown".into())),
         Err(error) => return Err(error.into()),
     };
-    let format = meta.get("format")?.map(|v| v.value().to_vec()).unwrap_or_default();
+    let format = meta
+        .get("format")?
+        .map(|v| v.value().to_vec())
+        .unwrap_or_default();
     if format != FORMAT {
         return Ok(Contents::Foreign(String::from_utf8_lossy(&format).into_owned()));
     }
@@ -244,14 +299,22 @@ fn stored_rv(db: &Database) -> Result<u64, redb::Error> {
 }
 
 fn number(bytes: Option<&[u8]>) -> u64 {
-    bytes.and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes)
+    bytes
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u64::from_be_bytes)
 }
 
 fn write(db: &Database, rv: u64, batch: &[Persist]) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     {
         let mut objects = txn.open_table(OBJECTS)?;
-        for Persist { table, namespace, name, body } in batch {
+        for Persist {
+            table,
+            namespace,
+            name,
+            body,
+        } in batch
+        {
             let key = format!("{table}\0{namespace}\0{name}");
             match body {
                 Some(body) => drop(objects.insert(key.as_bytes(), &**body)?),

@@ -58,7 +58,10 @@ pub(crate) struct Decided {
 
 impl From<Action> for Decided {
     fn from(action: Action) -> Self {
-        Self { action, warnings: Vec::new() }
+        Self {
+            action,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -148,7 +151,11 @@ impl Store {
     fn start(state: State, durable: Option<Box<dyn backing::Durable>>) -> Self {
         let (writes, queue) = mpsc::channel(QUEUE);
         let (announce, revision) = watch::channel(state.rv);
-        let shared = Arc::new(Shared { state: RwLock::new(state), writes, revision });
+        let shared = Arc::new(Shared {
+            state: RwLock::new(state),
+            writes,
+            revision,
+        });
         // The writer holds a weak reference: when the last handle goes, the queue closes and it ends.
         tokio::spawn(writer::run(Arc::downgrade(&shared), queue, durable, announce));
         Self { shared }
@@ -193,7 +200,9 @@ impl Store {
         state.visit(|table, key, object| {
             if object.deleting || !object.owners.is_empty() {
                 survey.watched.push((table.clone(), key.clone(), object.clone()));
-                survey.owners.extend(object.owners.iter().map(|owner| (owner.uid.clone(), false)));
+                survey
+                    .owners
+                    .extend(object.owners.iter().map(|owner| (owner.uid.clone(), false)));
             }
             if object.deleting && **table == *super::kinds::NAMESPACES {
                 emptying.insert(&key.name);
@@ -211,19 +220,39 @@ impl Store {
     }
 
     /// Decides and, if that changes anything, makes it durable. Returns once it is.
-    pub(crate) async fn write(&self, resource: Arc<Resource>, key: Key, decide: Decide) -> Result<Outcome, ApiError> {
+    pub(crate) async fn write(
+        &self,
+        resource: Arc<Resource>,
+        key: Key,
+        decide: Decide,
+    ) -> Result<Outcome, ApiError> {
         // Deciding here, on the published state, keeps patching and validating off the writer.
         let guess = self.guess(&resource, &key, &decide)?;
         let (reply, answer) = oneshot::channel();
-        let write = writer::Write { resource, key, decide, guess, reply };
-        let sent = self.shared.writes.send(writer::Message::Write(Box::new(write))).await;
+        let write = writer::Write {
+            resource,
+            key,
+            decide,
+            guess,
+            reply,
+        };
+        let sent = self
+            .shared
+            .writes
+            .send(writer::Message::Write(Box::new(write)))
+            .await;
         let closed = || ApiError::unavailable("the API server is shutting down");
         sent.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
     /// What [`Store::write`] would decide now, without doing it.
-    pub(crate) fn dry_run(&self, resource: &Arc<Resource>, key: &Key, decide: &Decide) -> Result<Decided, ApiError> {
+    pub(crate) fn dry_run(
+        &self,
+        resource: &Arc<Resource>,
+        key: &Key,
+        decide: &Decide,
+    ) -> Result<Decided, ApiError> {
         let guess = self.guess(resource, key, decide)?;
         let creating = guess.based_on.is_none();
         if creating && matches!(guess.decided.action, Action::Put(_)) {
@@ -237,13 +266,22 @@ impl Store {
         let current = self.get(&resource.table, key);
         let value = current.as_ref().map(|object| object.value());
         let decided = decide(value.as_ref())?;
-        Ok(writer::Guess { based_on: current.map(|object| object.rv), decided })
+        Ok(writer::Guess {
+            based_on: current.map(|object| object.rv),
+            decided,
+        })
     }
 
     /// Ends the writer after everything queued before is done.
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.shared.writes.send(writer::Message::Close(done)).await.is_ok() {
+        if self
+            .shared
+            .writes
+            .send(writer::Message::Close(done))
+            .await
+            .is_ok()
+        {
             closed.await.ok();
         }
     }
@@ -258,7 +296,10 @@ fn open_file(path: &std::path::Path, seed: u64) -> Result<(backing::RedbFile, St
             key: format!("{table}/{namespace}/{name}"),
             source,
         })?;
-        state.table(&Arc::from(table)).objects.insert(Key::new(&namespace, &name), Arc::new(object));
+        state
+            .table(&Arc::from(table))
+            .objects
+            .insert(Key::new(&namespace, &name), Arc::new(object));
     }
     Ok((file, state))
 }

@@ -14,7 +14,10 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -55,20 +58,32 @@ impl Object {
     /// Reads an object back from its stored bytes.
     pub(crate) fn thaw(body: Bytes) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_slice(&body)?;
-        let rv = value["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok()).unwrap_or(0);
+        let rv = value["metadata"]["resourceVersion"]
+            .as_str()
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0);
         Ok(Self::index(&value, rv, body))
     }
 
     fn index(value: &Value, rv: u64, body: Bytes) -> Self {
         let meta = &value["metadata"];
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-        let labels = meta["labels"].as_object().into_iter().flatten().map(|(k, v)| (k.clone(), text(v))).collect();
-        let owners = meta["ownerReferences"].as_array().into_iter().flatten().map(|owner| Owner {
-            api_version: text(&owner["apiVersion"]),
-            kind: text(&owner["kind"]),
-            uid: text(&owner["uid"]),
-            blocks: owner["blockOwnerDeletion"].as_bool().unwrap_or(false),
-        });
+        let labels = meta["labels"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), text(v)))
+            .collect();
+        let owners = meta["ownerReferences"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|owner| Owner {
+                api_version: text(&owner["apiVersion"]),
+                kind: text(&owner["kind"]),
+                uid: text(&owner["uid"]),
+                blocks: owner["blockOwnerDeletion"].as_bool().unwrap_or(false),
+            });
         Self {
             rv,
             uid: text(&meta["uid"]).into(),

@@ -82,7 +82,9 @@ impl Table {
             Some(namespace) => {
                 let from = Bound::Included(Key::new(namespace, ""));
                 let mine = self.objects.range((from, Bound::Unbounded));
-                mine.take_while(|(key, _)| &*key.namespace == namespace).map(pairs).collect()
+                mine.take_while(|(key, _)| &*key.namespace == namespace)
+                    .map(pairs)
+                    .collect()
             }
         }
     }
@@ -95,7 +97,9 @@ impl Table {
         self.history_bytes += change.after.object().body.len();
         self.history.push_back(change);
         while self.history.len() > HISTORY_CHANGES || self.history_bytes > HISTORY_BYTES {
-            let Some(oldest) = self.history.pop_front() else { break };
+            let Some(oldest) = self.history.pop_front() else {
+                break;
+            };
             self.history_bytes -= oldest.after.object().body.len();
             self.complete_since = oldest.rv;
         }
@@ -110,7 +114,10 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(rv: u64) -> Self {
-        Self { rv, tables: BTreeMap::new() }
+        Self {
+            rv,
+            tables: BTreeMap::new(),
+        }
     }
 
     pub(super) fn table(&mut self, name: &Arc<str>) -> &mut Table {
@@ -123,20 +130,32 @@ impl State {
     }
 
     pub(super) fn list(&self, table: &str, namespace: Option<&str>) -> Snapshot {
-        let objects = self.tables.get(table).map(|t| t.range(namespace)).unwrap_or_default();
+        let objects = self
+            .tables
+            .get(table)
+            .map(|t| t.range(namespace))
+            .unwrap_or_default();
         Snapshot { rv: self.rv, objects }
     }
 
     /// The list as it was at `rv`, by undoing what the history knows came later.
     pub(super) fn list_at(&self, table: &str, namespace: Option<&str>, rv: u64) -> Result<Snapshot, Expired> {
         let Some(table) = self.tables.get(table) else {
-            return Ok(Snapshot { rv, objects: Vec::new() });
+            return Ok(Snapshot {
+                rv,
+                objects: Vec::new(),
+            });
         };
         if rv < table.complete_since {
-            return Err(Expired { oldest: table.complete_since });
+            return Err(Expired {
+                oldest: table.complete_since,
+            });
         }
         if table.history.back().is_none_or(|last| last.rv <= rv) {
-            return Ok(Snapshot { rv, objects: table.range(namespace) });
+            return Ok(Snapshot {
+                rv,
+                objects: table.range(namespace),
+            });
         }
         let mut objects: BTreeMap<Key, Arc<Object>> = table.range(namespace).into_iter().collect();
         for change in table.history.iter().rev().take_while(|change| change.rv > rv) {
@@ -148,14 +167,21 @@ impl State {
                 None => objects.remove(&change.key),
             };
         }
-        Ok(Snapshot { rv, objects: objects.into_iter().collect() })
+        Ok(Snapshot {
+            rv,
+            objects: objects.into_iter().collect(),
+        })
     }
 
     /// At most `max` changes after `rv`, and the resourceVersion they bring the reader to.
     pub(super) fn changes(&self, table: &str, rv: u64, max: usize) -> Result<(Vec<Change>, u64), Expired> {
-        let Some(table) = self.tables.get(table) else { return Ok((Vec::new(), self.rv)) };
+        let Some(table) = self.tables.get(table) else {
+            return Ok((Vec::new(), self.rv));
+        };
         if rv < table.complete_since {
-            return Err(Expired { oldest: table.complete_since });
+            return Err(Expired {
+                oldest: table.complete_since,
+            });
         }
         let from = table.history.partition_point(|change| change.rv <= rv);
         let changes: Vec<Change> = table.history.range(from..).take(max).cloned().collect();

@@ -72,7 +72,10 @@ async fn a_full_disk_refuses_writes_keeps_reads_and_forgets_nothing_that_was_sto
     assert!(write("e").await.is_err());
     mode.store(0, Ordering::SeqCst);
     assert_eq!(write("f").await.unwrap().object.rv, 104);
-    assert!(there("d") && !there("e"), "what reached the disk is shown late rather than lost");
+    assert!(
+        there("d") && !there("e"),
+        "what reached the disk is shown late rather than lost"
+    );
 }
 
 #[tokio::test]
@@ -80,7 +83,10 @@ async fn writes_to_one_object_are_decided_one_after_the_other() {
     let registry = Registry::new(&[]).unwrap();
     let resource = registry.by_table("namespaces").unwrap();
     let store = Store::start(State::new(1), None);
-    store.write(resource.clone(), Key::new("", "n"), put("n")).await.unwrap();
+    store
+        .write(resource.clone(), Key::new("", "n"), put("n"))
+        .await
+        .unwrap();
     let increments: Vec<_> = (0..100)
         .map(|_| {
             let (store, resource) = (store.clone(), resource.clone());
@@ -97,5 +103,8 @@ async fn writes_to_one_object_are_decided_one_after_the_other() {
     for increment in increments {
         increment.await.unwrap();
     }
-    assert_eq!(store.get("namespaces", &Key::new("", "n")).unwrap().value()["count"], 100);
+    assert_eq!(
+        store.get("namespaces", &Key::new("", "n")).unwrap().value()["count"],
+        100
+    );
 }

@@ -145,7 +145,10 @@ async fn take(shared: &Shared, medium: Medium, writes: Vec<Write>, announce: &wa
     }
 }
 
-type Answers = Vec<(oneshot::Sender<Result<Outcome, ApiError>>, Result<Outcome, ApiError>)>;
+type Answers = Vec<(
+    oneshot::Sender<Result<Outcome, ApiError>>,
+    Result<Outcome, ApiError>,
+)>;
 
 fn answer(answers: Answers) {
     for (reply, result) in answers {
@@ -161,10 +164,20 @@ fn publish(shared: &Shared, batch: Batch, announce: &watch::Sender<u64>) {
 }
 
 fn decide(state: &State, writes: Vec<Write>) -> (Batch, Answers) {
-    let mut batch = Batch { rv: state.rv, changes: Vec::new(), overlay: HashMap::new() };
+    let mut batch = Batch {
+        rv: state.rv,
+        changes: Vec::new(),
+        overlay: HashMap::new(),
+    };
     let mut answers = Vec::with_capacity(writes.len());
     for write in writes {
-        let Write { resource, key, decide, guess, reply } = write;
+        let Write {
+            resource,
+            key,
+            decide,
+            guess,
+            reply,
+        } = write;
         let result = decide_one(state, &mut batch, &resource, &key, &decide, guess);
         answers.push((reply, result));
     }
@@ -180,7 +193,10 @@ fn decide_one(
     guess: Guess,
 ) -> Result<Outcome, ApiError> {
     let seen = |overlay: &HashMap<_, Option<Arc<Object>>>, table: &Arc<str>, key: &Key| {
-        overlay.get(&(table.clone(), key.clone())).cloned().unwrap_or_else(|| state.get(table, key))
+        overlay
+            .get(&(table.clone(), key.clone()))
+            .cloned()
+            .unwrap_or_else(|| state.get(table, key))
     };
     let current = seen(&batch.overlay, &resource.table, key);
     let Decided { action, warnings } = if current.as_ref().map(|c| c.rv) == guess.based_on {
@@ -192,13 +208,23 @@ fn decide_one(
     let (object, effect, after) = match action {
         Action::Keep => {
             let object = current.ok_or_else(|| ApiError::not_found(resource, &key.name))?;
-            return Ok(Outcome { object, effect: Effect::Unchanged, warnings });
+            return Ok(Outcome {
+                object,
+                effect: Effect::Unchanged,
+                warnings,
+            });
         }
         Action::Put(value) => {
             if current.is_none() {
-                check_namespace(resource, key, |table, key| seen(&batch.overlay, &Arc::from(table), key))?;
+                check_namespace(resource, key, |table, key| {
+                    seen(&batch.overlay, &Arc::from(table), key)
+                })?;
             }
-            let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
+            let effect = if current.is_some() {
+                Effect::Updated
+            } else {
+                Effect::Created
+            };
             let object = Arc::new(Object::freeze(value, rv));
             (object.clone(), effect, After::Live(object))
         }
@@ -216,8 +242,20 @@ fn decide_one(
     };
     batch.rv = rv;
     batch.overlay.insert((resource.table.clone(), key.clone()), left);
-    batch.changes.push((resource.table.clone(), Change { rv, key: key.clone(), before: current, after }));
-    Ok(Outcome { object, effect, warnings })
+    batch.changes.push((
+        resource.table.clone(),
+        Change {
+            rv,
+            key: key.clone(),
+            before: current,
+            after,
+        },
+    ));
+    Ok(Outcome {
+        object,
+        effect,
+        warnings,
+    })
 }
 
 /// Objects are made only in a namespace that is there and not going away.
@@ -231,25 +269,36 @@ pub(super) fn check_namespace(
     }
     match get(NAMESPACES, &Key::new("", &key.namespace)) {
         None => Err(ApiError::not_found_in("", NAMESPACES, &key.namespace)),
-        Some(namespace) if namespace.deleting => {
-            Err(ApiError::namespace_terminating(resource, &key.name, &key.namespace))
-        }
+        Some(namespace) if namespace.deleting => Err(ApiError::namespace_terminating(
+            resource,
+            &key.name,
+            &key.namespace,
+        )),
         Some(_) => Ok(()),
     }
 }
 
 /// A namespace goes only when nothing is left in it, in whatever order writes arrive.
 fn check_empty(state: &State, batch: &Batch, resource: &Resource, namespace: &str) -> Result<(), ApiError> {
-    let stays = |table: &Arc<str>, key: &Key| {
-        !matches!(batch.overlay.get(&(table.clone(), key.clone())), Some(None))
-    };
-    let stored = state
-        .tables
-        .keys()
-        .any(|table| state.list(table, Some(namespace)).objects.iter().any(|(key, _)| stays(table, key)));
-    let coming = batch.overlay.iter().any(|((_, key), object)| object.is_some() && *key.namespace == *namespace);
+    let stays =
+        |table: &Arc<str>, key: &Key| !matches!(batch.overlay.get(&(table.clone(), key.clone())), Some(None));
+    let stored = state.tables.keys().any(|table| {
+        state
+            .list(table, Some(namespace))
+            .objects
+            .iter()
+            .any(|(key, _)| stays(table, key))
+    });
+    let coming = batch
+        .overlay
+        .iter()
+        .any(|((_, key), object)| object.is_some() && *key.namespace == *namespace);
     if stored || coming {
-        return Err(ApiError::conflict(resource, namespace, "the namespace still holds objects"));
+        return Err(ApiError::conflict(
+            resource,
+            namespace,
+            "the namespace still holds objects",
+        ));
     }
     Ok(())
 }
@@ -260,7 +309,9 @@ async fn settle(
     medium: Medium,
     announce: &watch::Sender<u64>,
 ) -> Result<Medium, (Medium, ApiError)> {
-    let Medium::Doubtful(mut durable, batch) = medium else { return Ok(medium) };
+    let Medium::Doubtful(mut durable, batch) = medium else {
+        return Ok(medium);
+    };
     let recovered = tokio::task::spawn_blocking(move || {
         let rv = durable.recover();
         (durable, rv)
@@ -293,7 +344,10 @@ async fn commit(medium: Medium, rv: u64, batch: Vec<Persist>) -> (Medium, Option
     match written {
         Ok((durable, Ok(()))) => (Medium::Sound(durable), None),
         Ok((durable, Err(error))) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a write was refused by the disk");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a write was refused by the disk"
+            );
             (Medium::Sound(durable), Some(refusal(&error)))
         }
         Err(_) => (Medium::Gone, Some(lost())),
@@ -301,12 +355,21 @@ async fn commit(medium: Medium, rv: u64, batch: Vec<Persist>) -> (Medium, Option
 }
 
 fn refusal(error: &CommitBatchError) -> ApiError {
-    let why = std::error::Error::source(error).map(|e| format!(": {e}")).unwrap_or_default();
+    let why = std::error::Error::source(error)
+        .map(|e| format!(": {e}"))
+        .unwrap_or_default();
     let full = error.disk_full();
-    let advice = if full { "; free some disk space, reads are still served" } else { "; reads are still served" };
+    let advice = if full {
+        "; free some disk space, reads are still served"
+    } else {
+        "; reads are still served"
+    };
     ApiError::storage(full, format!("{error}{why}{advice}"))
 }
 
 fn lost() -> ApiError {
-    ApiError::storage(false, "the store's file was lost to an aborted write; restart the server")
+    ApiError::storage(
+        false,
+        "the store's file was lost to an aborted write; restart the server",
+    )
 }

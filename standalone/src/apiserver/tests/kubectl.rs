@@ -27,11 +27,20 @@ impl Kubectl<'_> {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(stdin.as_bytes()).await.unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(stdin.as_bytes())
+            .await
+            .unwrap();
         let waiting = tokio::time::timeout(Duration::from_mins(1), child.wait_with_output());
         let output = waiting.await.expect("kubectl ended").unwrap();
         let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
     }
 
     async fn ok(&self, arguments: &str, stdin: &str, expected: &str) {
@@ -45,13 +54,19 @@ impl Kubectl<'_> {
     }
 }
 
-const HELLO: &str = "{apiVersion: longshore.dev/v1alpha1, kind: Workload, metadata: {name: hello}, spec: {image: 'x:1'}}";
-const HELLO2: &str = "{apiVersion: longshore.dev/v1alpha1, kind: Workload, metadata: {name: hello}, spec: {image: 'x:2'}}";
-const TYPO: &str = "{apiVersion: longshore.dev/v1alpha1, kind: Workload, metadata: {name: typo}, spec: {image: x, imge: y}}";
+const HELLO: &str =
+    "{apiVersion: longshore.dev/v1alpha1, kind: Workload, metadata: {name: hello}, spec: {image: 'x:1'}}";
+const HELLO2: &str =
+    "{apiVersion: longshore.dev/v1alpha1, kind: Workload, metadata: {name: hello}, spec: {image: 'x:2'}}";
+const TYPO: &str =
+    "{apiVersion: longshore.dev/v1alpha1, kind: Workload, metadata: {name: typo}, spec: {image: x, imge: y}}";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_works_over_tls() {
-    let found = Command::new("kubectl").args(["version", "--client"]).output().await;
+    let found = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output()
+        .await;
     if !found.is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: no kubectl on the PATH");
         return;
@@ -72,42 +87,80 @@ async fn kubectl_works_over_tls() {
         async move { server.serve(listener, tls, cancel).await }
     });
 
-    let k = Kubectl { kubeconfig: &kubeconfig };
+    let k = Kubectl {
+        kubeconfig: &kubeconfig,
+    };
     k.ok("version", "", "+longshore").await;
     k.ok("api-resources", "", "workloads").await;
-    k.ok("apply -f -", HELLO, "workload.longshore.dev/hello created").await;
-    k.ok("apply -f -", HELLO, "workload.longshore.dev/hello unchanged").await;
+    k.ok("apply -f -", HELLO, "workload.longshore.dev/hello created")
+        .await;
+    k.ok("apply -f -", HELLO, "workload.longshore.dev/hello unchanged")
+        .await;
     k.fails("diff -f -", HELLO2, "x:2").await;
-    k.ok("apply --server-side -f -", HELLO2, "serverside-applied").await;
-    k.fails("apply -f -", TYPO, "strict decoding error: unknown field \"spec.imge\"").await;
+    k.ok("apply --server-side -f -", HELLO2, "serverside-applied")
+        .await;
+    k.fails(
+        "apply -f -",
+        TYPO,
+        "strict decoding error: unknown field \"spec.imge\"",
+    )
+    .await;
     k.ok("get wl", "", "READY").await;
     k.ok("get wl -o wide", "", "x:2").await;
     k.ok("get wl hello -o jsonpath={.spec.replicas}", "", "1").await;
-    k.ok("get wl --sort-by=.metadata.name -o name", "", "workload.longshore.dev/hello").await;
+    k.ok(
+        "get wl --sort-by=.metadata.name -o name",
+        "",
+        "workload.longshore.dev/hello",
+    )
+    .await;
     k.ok("label wl hello a=b", "", "labeled").await;
     k.ok("annotate wl hello a=b", "", "annotated").await;
     k.ok("get wl -l a=b", "", "hello").await;
-    k.fails("patch wl hello -p {\"spec\":{\"replicas\":2}}", "", "not supported").await;
-    k.ok("patch wl hello --type merge -p {\"spec\":{\"replicas\":2}}", "", "patched").await;
+    k.fails(
+        "patch wl hello -p {\"spec\":{\"replicas\":2}}",
+        "",
+        "not supported",
+    )
+    .await;
+    k.ok(
+        "patch wl hello --type merge -p {\"spec\":{\"replicas\":2}}",
+        "",
+        "patched",
+    )
+    .await;
     k.ok("explain workloads.spec", "", "What should run.").await;
     k.ok("explain configmap.data", "", "map[string]string").await;
     k.ok("auth whoami", "", "longshore-admin").await;
     k.ok("auth can-i create workloads", "", "yes").await;
     k.ok("create namespace team", "", "created").await;
-    k.ok("create secret generic s --from-literal=a=b -n team", "", "created").await;
-    k.ok("create configmap c --from-literal=a=b -n team", "", "created").await;
+    k.ok(
+        "create secret generic s --from-literal=a=b -n team",
+        "",
+        "created",
+    )
+    .await;
+    k.ok("create configmap c --from-literal=a=b -n team", "", "created")
+        .await;
     k.ok("get configmaps,secrets -A", "", "team").await;
     k.ok("describe wl hello", "", "Generation").await;
     k.ok("get events", "", "No resources").await;
     k.ok("get crd", "", "workloads.longshore.dev").await;
     let ready = "patch wl hello --subresource=status --type=merge -p {\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}";
-    let waiting = k.ok("wait wl/hello --for=condition=Ready --timeout=30s", "", "condition met");
+    let waiting = k.ok(
+        "wait wl/hello --for=condition=Ready --timeout=30s",
+        "",
+        "condition met",
+    );
     tokio::join!(waiting, k.ok(ready, "", "patched"));
     k.ok("delete wl hello", "", "deleted").await;
     k.ok("delete namespace team", "", "deleted").await;
     k.fails("get configmap c -n team", "", "NotFound").await;
 
     cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(10), serving).await.expect("the listener drained").unwrap();
+    tokio::time::timeout(Duration::from_secs(10), serving)
+        .await
+        .expect("the listener drained")
+        .unwrap();
     server.close().await;
 }

@@ -5,7 +5,9 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::toy::{self, CONFIG_MAPS, WORKLOADS, config_map, delete, get, merge, post, send, server, workload};
+use super::toy::{
+    self, CONFIG_MAPS, WORKLOADS, config_map, delete, get, merge, post, send, server, workload,
+};
 use crate::apiserver::{ApiServer, Backing};
 
 fn version(object: &Value) -> String {
@@ -26,27 +28,195 @@ async fn every_refusal_has_kubernetes_code_reason_and_words() {
     let apply = "application/apply-patch+yaml";
     let json_patch = "application/json-patch+json";
     let table: Vec<(Method, String, &str, Value, u16, &str, &str)> = vec![
-        (Method::GET, "/api/v1/pods".to_owned(), "", Value::Null, 404, "NotFound", "the server could not find the requested resource"),
-        (Method::GET, format!("{WORKLOADS}/no"), "", Value::Null, 404, "NotFound", "workloads.longshore.dev \"no\" not found"),
-        (Method::POST, WORKLOADS.to_owned(), "", workload("there", "a"), 409, "AlreadyExists", "workloads.longshore.dev \"there\" already exists"),
-        (Method::POST, "/api/v1/namespaces/no/configmaps".to_owned(), "", config_map("a", "a"), 404, "NotFound", "namespaces \"no\" not found"),
-        (Method::POST, WORKLOADS.to_owned(), "", bare, 422, "Invalid", "Workload.longshore.dev \"\" is invalid: metadata.name: Required value: name or generateName is required"),
-        (Method::POST, WORKLOADS.to_owned(), "", foreign, 422, "Invalid", "Foo.longshore.dev \"x\" is invalid: kind: Invalid value: \"Foo\": must be Workload"),
-        (Method::POST, format!("{WORKLOADS}?fieldValidation=Strict"), "", unknown, 400, "BadRequest", "Workload in version \"v1alpha1\" cannot be handled as a Workload: strict decoding error: unknown field \"spec.foo\""),
-        (Method::POST, WORKLOADS.to_owned(), "", workload("x", "forbidden"), 422, "Invalid", "Workload.longshore.dev \"x\" is invalid: spec: Invalid value: no such image"),
-        (Method::POST, WORKLOADS.to_owned(), "text/plain", workload("x", "a"), 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"),
-        (Method::PUT, there.clone(), "", workload("there", "b"), 422, "Invalid", "workloads.longshore.dev \"there\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"),
-        (Method::PUT, there.clone(), "", workload("other", "b"), 400, "BadRequest", "the name of the object (other) does not match the name on the URL (there)"),
-        (Method::PATCH, there.clone(), strategic, json!({}), 415, "UnsupportedMediaType", ""),
-        (Method::PATCH, there.clone(), "application/json", json!({}), 415, "UnsupportedMediaType", ""),
-        (Method::PATCH, there.clone(), apply, workload("there", "b"), 422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"),
-        (Method::PATCH, there.clone(), json_patch, json!([{"op": "test", "path": "/spec/image", "value": "z"}]), 422, "Invalid", "the server rejected our request due to an error in our request"),
-        (Method::DELETE, "/api/v1/namespaces/default".to_owned(), "", Value::Null, 403, "Forbidden", "namespaces \"default\" is forbidden: this namespace may not be deleted"),
-        (Method::POST, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned(), "", json!({}), 405, "MethodNotAllowed", ""),
-        (Method::GET, format!("{CONFIG_MAPS}?labelSelector=a%20in%20("), "", Value::Null, 400, "BadRequest", ""),
-        (Method::GET, format!("{CONFIG_MAPS}?fieldSelector=spec.x%3D1"), "", Value::Null, 400, "BadRequest", "field label not supported: spec.x"),
-        (Method::GET, format!("{CONFIG_MAPS}?resourceVersion=99999999999999999"), "", Value::Null, 504, "Timeout", ""),
-        (Method::GET, format!("{CONFIG_MAPS}?resourceVersion=5&resourceVersionMatch=Exact"), "", Value::Null, 410, "Expired", ""),
+        (
+            Method::GET,
+            "/api/v1/pods".to_owned(),
+            "",
+            Value::Null,
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        ),
+        (
+            Method::GET,
+            format!("{WORKLOADS}/no"),
+            "",
+            Value::Null,
+            404,
+            "NotFound",
+            "workloads.longshore.dev \"no\" not found",
+        ),
+        (
+            Method::POST,
+            WORKLOADS.to_owned(),
+            "",
+            workload("there", "a"),
+            409,
+            "AlreadyExists",
+            "workloads.longshore.dev \"there\" already exists",
+        ),
+        (
+            Method::POST,
+            "/api/v1/namespaces/no/configmaps".to_owned(),
+            "",
+            config_map("a", "a"),
+            404,
+            "NotFound",
+            "namespaces \"no\" not found",
+        ),
+        (
+            Method::POST,
+            WORKLOADS.to_owned(),
+            "",
+            bare,
+            422,
+            "Invalid",
+            "Workload.longshore.dev \"\" is invalid: metadata.name: Required value: name or generateName is required",
+        ),
+        (
+            Method::POST,
+            WORKLOADS.to_owned(),
+            "",
+            foreign,
+            422,
+            "Invalid",
+            "Foo.longshore.dev \"x\" is invalid: kind: Invalid value: \"Foo\": must be Workload",
+        ),
+        (
+            Method::POST,
+            format!("{WORKLOADS}?fieldValidation=Strict"),
+            "",
+            unknown,
+            400,
+            "BadRequest",
+            "Workload in version \"v1alpha1\" cannot be handled as a Workload: strict decoding error: unknown field \"spec.foo\"",
+        ),
+        (
+            Method::POST,
+            WORKLOADS.to_owned(),
+            "",
+            workload("x", "forbidden"),
+            422,
+            "Invalid",
+            "Workload.longshore.dev \"x\" is invalid: spec: Invalid value: no such image",
+        ),
+        (
+            Method::POST,
+            WORKLOADS.to_owned(),
+            "text/plain",
+            workload("x", "a"),
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        ),
+        (
+            Method::PUT,
+            there.clone(),
+            "",
+            workload("there", "b"),
+            422,
+            "Invalid",
+            "workloads.longshore.dev \"there\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update",
+        ),
+        (
+            Method::PUT,
+            there.clone(),
+            "",
+            workload("other", "b"),
+            400,
+            "BadRequest",
+            "the name of the object (other) does not match the name on the URL (there)",
+        ),
+        (
+            Method::PATCH,
+            there.clone(),
+            strategic,
+            json!({}),
+            415,
+            "UnsupportedMediaType",
+            "",
+        ),
+        (
+            Method::PATCH,
+            there.clone(),
+            "application/json",
+            json!({}),
+            415,
+            "UnsupportedMediaType",
+            "",
+        ),
+        (
+            Method::PATCH,
+            there.clone(),
+            apply,
+            workload("there", "b"),
+            422,
+            "Invalid",
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+        ),
+        (
+            Method::PATCH,
+            there.clone(),
+            json_patch,
+            json!([{"op": "test", "path": "/spec/image", "value": "z"}]),
+            422,
+            "Invalid",
+            "the server rejected our request due to an error in our request",
+        ),
+        (
+            Method::DELETE,
+            "/api/v1/namespaces/default".to_owned(),
+            "",
+            Value::Null,
+            403,
+            "Forbidden",
+            "namespaces \"default\" is forbidden: this namespace may not be deleted",
+        ),
+        (
+            Method::POST,
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned(),
+            "",
+            json!({}),
+            405,
+            "MethodNotAllowed",
+            "",
+        ),
+        (
+            Method::GET,
+            format!("{CONFIG_MAPS}?labelSelector=a%20in%20("),
+            "",
+            Value::Null,
+            400,
+            "BadRequest",
+            "",
+        ),
+        (
+            Method::GET,
+            format!("{CONFIG_MAPS}?fieldSelector=spec.x%3D1"),
+            "",
+            Value::Null,
+            400,
+            "BadRequest",
+            "field label not supported: spec.x",
+        ),
+        (
+            Method::GET,
+            format!("{CONFIG_MAPS}?resourceVersion=99999999999999999"),
+            "",
+            Value::Null,
+            504,
+            "Timeout",
+            "",
+        ),
+        (
+            Method::GET,
+            format!("{CONFIG_MAPS}?resourceVersion=5&resourceVersionMatch=Exact"),
+            "",
+            Value::Null,
+            410,
+            "Expired",
+            "",
+        ),
     ];
     for (method, path, content_type, body, code, reason, message) in table {
         let (status, answer) = send(&server, method.clone(), &path, content_type, &body).await;
@@ -62,13 +232,22 @@ async fn every_refusal_has_kubernetes_code_reason_and_words() {
 async fn only_the_token_opens_the_network_door() {
     let router = server().await.router();
     let ask = |path: &'static str, authorization: &'static str| {
-        let request = Request::get(path).header("authorization", authorization).body(Body::empty()).unwrap();
+        let request = Request::get(path)
+            .header("authorization", authorization)
+            .body(Body::empty())
+            .unwrap();
         let router = router.clone();
         async move { router.oneshot(request).await.unwrap().status() }
     };
     assert_eq!(ask("/api/v1/secrets", "").await, StatusCode::UNAUTHORIZED);
-    assert_eq!(ask("/api/v1/secrets", "Bearer 0123456789abcdef0123456789abcdeX").await, StatusCode::UNAUTHORIZED);
-    assert_eq!(ask("/api/v1/secrets", "Bearer 0123456789abcdef0123456789abcdef").await, StatusCode::OK);
+    assert_eq!(
+        ask("/api/v1/secrets", "Bearer 0123456789abcdef0123456789abcdeX").await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        ask("/api/v1/secrets", "Bearer 0123456789abcdef0123456789abcdef").await,
+        StatusCode::OK
+    );
     assert_eq!(ask("/livez/ping", "").await, StatusCode::OK);
     assert_eq!(ask("/version", "").await, StatusCode::OK);
     assert_eq!(ask("/apis", "").await, StatusCode::UNAUTHORIZED);
@@ -81,7 +260,14 @@ async fn status_and_spec_do_not_touch_each_other_and_only_spec_counts_generation
     made["status"] = json!({"observedGeneration": 9});
     let (code, created) = post(&server, WORKLOADS, &made).await;
     assert_eq!(code, StatusCode::CREATED);
-    assert_eq!((&created["status"], &created["metadata"]["generation"], &created["spec"]["replicas"]), (&Value::Null, &json!(1), &json!(1)));
+    assert_eq!(
+        (
+            &created["status"],
+            &created["metadata"]["generation"],
+            &created["spec"]["replicas"]
+        ),
+        (&Value::Null, &json!(1), &json!(1))
+    );
     let path = format!("{WORKLOADS}/w");
     let both = json!({"spec": {"image": "b"}, "status": {"observedGeneration": 2}, "metadata": {"labels": {"a": "b"}}});
     let (_, through_status) = merge(&server, &format!("{path}/status"), &both).await;
@@ -89,13 +275,27 @@ async fn status_and_spec_do_not_touch_each_other_and_only_spec_counts_generation
     assert_eq!(through_status["status"]["observedGeneration"], 2);
     assert_eq!(through_status["metadata"]["labels"], Value::Null);
     assert_eq!(through_status["metadata"]["generation"], 1);
-    let (_, through_main) = merge(&server, &path, &json!({"spec": {"image": "c"}, "status": {"observedGeneration": 7}})).await;
+    let (_, through_main) = merge(
+        &server,
+        &path,
+        &json!({"spec": {"image": "c"}, "status": {"observedGeneration": 7}}),
+    )
+    .await;
     assert_eq!(through_main["status"]["observedGeneration"], 2);
     assert_eq!(through_main["metadata"]["generation"], 2);
-    let (_, labelled) = merge(&server, &path, &json!({"metadata": {"labels": {"a": "b"}, "generation": 50}})).await;
+    let (_, labelled) = merge(
+        &server,
+        &path,
+        &json!({"metadata": {"labels": {"a": "b"}, "generation": 50}}),
+    )
+    .await;
     assert_eq!(labelled["metadata"]["generation"], 2);
     let (_, again) = merge(&server, &path, &json!({"spec": {"image": "c"}})).await;
-    assert_eq!(version(&again), version(&labelled), "a write that changes nothing keeps the version");
+    assert_eq!(
+        version(&again),
+        version(&labelled),
+        "a write that changes nothing keeps the version"
+    );
     let mut stale = through_main.clone();
     stale["spec"]["image"] = "z".into();
     let (code, refused) = send(&server, Method::PUT, &path, "", &stale).await;
@@ -112,21 +312,32 @@ async fn deleting_waits_for_finalizers_and_answers_with_what_was_done() {
     post(&server, WORKLOADS, &held).await;
     let path = format!("{WORKLOADS}/held");
     let wrong = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": "other"}});
-    assert_eq!(send(&server, Method::DELETE, &path, "", &wrong).await.0, StatusCode::CONFLICT);
+    assert_eq!(
+        send(&server, Method::DELETE, &path, "", &wrong).await.0,
+        StatusCode::CONFLICT
+    );
     let (code, marked) = delete(&server, &path).await;
     assert_eq!(code, StatusCode::OK);
     assert_eq!(marked["metadata"]["generation"], 2);
     assert!(marked["metadata"]["deletionTimestamp"].is_string());
     let (_, again) = delete(&server, &path).await;
     assert_eq!(version(&again), version(&marked));
-    let (code, _) = merge(&server, &path, &json!({"metadata": {"finalizers": ["x.dev/f", "y.dev/g"]}})).await;
+    let (code, _) = merge(
+        &server,
+        &path,
+        &json!({"metadata": {"finalizers": ["x.dev/f", "y.dev/g"]}}),
+    )
+    .await;
     assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
     let (code, _) = merge(&server, &path, &json!({"metadata": {"finalizers": null}})).await;
     assert_eq!(code, StatusCode::OK);
     assert_eq!(get(&server, &path).await.0, StatusCode::NOT_FOUND);
     post(&server, WORKLOADS, &workload("free", "a")).await;
     let (_, gone) = delete(&server, &format!("{WORKLOADS}/free")).await;
-    assert_eq!((gone["status"].as_str(), gone["details"]["kind"].as_str()), (Some("Success"), Some("workloads")));
+    assert_eq!(
+        (gone["status"].as_str(), gone["details"]["kind"].as_str()),
+        (Some("Success"), Some("workloads"))
+    );
     assert!(gone["details"]["uid"].is_string());
 }
 
@@ -137,8 +348,16 @@ async fn a_dry_run_tells_what_would_be_and_changes_nothing() {
     assert_eq!(code, StatusCode::CREATED);
     assert!(made["metadata"]["uid"].is_string());
     assert!(made["metadata"]["resourceVersion"].is_null());
-    assert_eq!(get(&server, &format!("{WORKLOADS}/w")).await.0, StatusCode::NOT_FOUND);
-    let (code, _) = post(&server, "/api/v1/namespaces/no/configmaps?dryRun=All", &config_map("a", "a")).await;
+    assert_eq!(
+        get(&server, &format!("{WORKLOADS}/w")).await.0,
+        StatusCode::NOT_FOUND
+    );
+    let (code, _) = post(
+        &server,
+        "/api/v1/namespaces/no/configmaps?dryRun=All",
+        &config_map("a", "a"),
+    )
+    .await;
     assert_eq!(code, StatusCode::NOT_FOUND);
 }
 
@@ -151,7 +370,12 @@ async fn pages_of_a_list_show_the_first_pages_snapshot() {
     let (_, first) = get(&server, &format!("{CONFIG_MAPS}?limit=2")).await;
     assert_eq!(first["metadata"]["remainingItemCount"], 3);
     delete(&server, &format!("{CONFIG_MAPS}/d")).await;
-    merge(&server, &format!("{CONFIG_MAPS}/c"), &json!({"data": {"k": "new"}})).await;
+    merge(
+        &server,
+        &format!("{CONFIG_MAPS}/c"),
+        &json!({"data": {"k": "new"}}),
+    )
+    .await;
     post(&server, CONFIG_MAPS, &config_map("cc", "web")).await;
     let mut names = Vec::new();
     let mut token = first["metadata"]["continue"].as_str().unwrap().to_owned();
@@ -163,7 +387,10 @@ async fn pages_of_a_list_show_the_first_pages_snapshot() {
             assert_eq!(item["data"]["k"], "v");
             names.push(item["metadata"]["name"].as_str().unwrap().to_owned());
         }
-        token = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+        token = page["metadata"]["continue"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
     }
     assert_eq!(names, ["c", "d", "e"]);
 }
@@ -172,7 +399,12 @@ async fn pages_of_a_list_show_the_first_pages_snapshot() {
 async fn a_namespace_goes_when_it_is_empty_and_takes_nothing_new_meanwhile() {
     let server = server().await;
     let inside = "/api/v1/namespaces/team/configmaps";
-    post(&server, "/api/v1/namespaces", &json!({"metadata": {"name": "team"}})).await;
+    post(
+        &server,
+        "/api/v1/namespaces",
+        &json!({"metadata": {"name": "team"}}),
+    )
+    .await;
     let mut held = config_map("held", "a");
     held["metadata"]["finalizers"] = json!(["x.dev/f"]);
     post(&server, inside, &held).await;
@@ -183,12 +415,26 @@ async fn a_namespace_goes_when_it_is_empty_and_takes_nothing_new_meanwhile() {
     assert_eq!(code, StatusCode::FORBIDDEN);
     assert_eq!(refused["details"]["causes"][0]["reason"], "NamespaceTerminating");
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    assert_eq!(get(&server, &format!("{inside}/free")).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        get(&server, &format!("{inside}/free")).await.0,
+        StatusCode::NOT_FOUND
+    );
     assert_eq!(get(&server, "/api/v1/namespaces/team").await.0, StatusCode::OK);
-    merge(&server, &format!("{inside}/held"), &json!({"metadata": {"finalizers": null}})).await;
+    merge(
+        &server,
+        &format!("{inside}/held"),
+        &json!({"metadata": {"finalizers": null}}),
+    )
+    .await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    assert_eq!(get(&server, "/api/v1/namespaces/team").await.0, StatusCode::NOT_FOUND);
-    assert_eq!(get(&server, &format!("{inside}/held")).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        get(&server, "/api/v1/namespaces/team").await.0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        get(&server, &format!("{inside}/held")).await.0,
+        StatusCode::NOT_FOUND
+    );
 }
 
 async fn owned(server: &ApiServer, name: &str, owner: &Value, blocks: bool) {
@@ -207,13 +453,24 @@ async fn dependents_follow_their_owner_as_the_policy_says() {
         let (_, owner) = post(&server, WORKLOADS, &workload("owner", "a")).await;
         owned(&server, "dependent", &owner, true).await;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        assert_eq!(get(&server, &format!("{CONFIG_MAPS}/dependent")).await.0, StatusCode::OK, "{policy}");
+        assert_eq!(
+            get(&server, &format!("{CONFIG_MAPS}/dependent")).await.0,
+            StatusCode::OK,
+            "{policy}"
+        );
         delete(&server, &format!("{WORKLOADS}/owner?propagationPolicy={policy}")).await;
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        assert_eq!(get(&server, &format!("{WORKLOADS}/owner")).await.0, StatusCode::NOT_FOUND, "{policy}");
+        assert_eq!(
+            get(&server, &format!("{WORKLOADS}/owner")).await.0,
+            StatusCode::NOT_FOUND,
+            "{policy}"
+        );
         let (code, dependent) = get(&server, &format!("{CONFIG_MAPS}/dependent")).await;
         assert_eq!(code == StatusCode::OK, dependent_stays, "{policy}");
-        assert!(!dependent["metadata"]["ownerReferences"].is_array(), "gone or disowned");
+        assert!(
+            !dependent["metadata"]["ownerReferences"].is_array(),
+            "gone or disowned"
+        );
         delete(&server, &format!("{CONFIG_MAPS}/dependent")).await;
     }
 }
@@ -222,10 +479,14 @@ async fn dependents_follow_their_owner_as_the_policy_says() {
 async fn an_owner_of_a_kind_not_served_here_is_never_held_gone() {
     let server = server().await;
     let mut object = config_map("kept", "a");
-    object["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}]);
+    object["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}]);
     post(&server, CONFIG_MAPS, &object).await;
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-    assert_eq!(get(&server, &format!("{CONFIG_MAPS}/kept")).await.0, StatusCode::OK);
+    assert_eq!(
+        get(&server, &format!("{CONFIG_MAPS}/kept")).await.0,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,9 +498,17 @@ async fn events_written_in_one_version_are_read_in_the_other_and_expire() {
         "action": "Pull", "type": "Normal", "reportingController": "c", "reportingInstance": "i",
         "regarding": {"kind": "Workload", "name": "w", "namespace": "default", "uid": "u"},
     });
-    let (code, made) = post(&server, "/apis/events.k8s.io/v1/namespaces/default/events", &event).await;
+    let (code, made) = post(
+        &server,
+        "/apis/events.k8s.io/v1/namespaces/default/events",
+        &event,
+    )
+    .await;
     assert_eq!(code, StatusCode::CREATED, "{made}");
-    assert_eq!((&made["note"], &made["apiVersion"]), (&json!("pulled"), &json!("events.k8s.io/v1")));
+    assert_eq!(
+        (&made["note"], &made["apiVersion"]),
+        (&json!("pulled"), &json!("events.k8s.io/v1"))
+    );
     let selected = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.uid%3Du,type%21%3DWarning";
     let (_, core) = get(&server, selected).await;
     assert_eq!(core["items"][0]["message"], "pulled");
@@ -258,14 +527,27 @@ async fn secrets_take_plain_text_and_keep_their_type() {
     let secret = json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}, "data": {"c": "ZA=="}});
     let (_, made) = post(&server, secrets, &secret).await;
     assert_eq!(made["data"], json!({"a": "Yg==", "c": "ZA=="}));
-    assert_eq!((&made["type"], &made["stringData"], &made["kind"]), (&json!("Opaque"), &Value::Null, &json!("Secret")));
+    assert_eq!(
+        (&made["type"], &made["stringData"], &made["kind"]),
+        (&json!("Opaque"), &Value::Null, &json!("Secret"))
+    );
     let (code, _) = merge(&server, &format!("{secrets}/s"), &json!({"type": "other"})).await;
     assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
-    let (_, refused) = post(&server, secrets, &json!({"metadata": {"name": "t"}, "data": {"a": "%%hunter2"}})).await;
+    let (_, refused) = post(
+        &server,
+        secrets,
+        &json!({"metadata": {"name": "t"}, "data": {"a": "%%hunter2"}}),
+    )
+    .await;
     assert_eq!(refused["reason"], "BadRequest");
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
     let strict = format!("{secrets}/s?fieldValidation=Strict");
-    let (_, refused) = merge(&server, &strict, &json!({"stringData": {"x": "hunter2"}, "dta": {}})).await;
+    let (_, refused) = merge(
+        &server,
+        &strict,
+        &json!({"stringData": {"x": "hunter2"}, "dta": {}}),
+    )
+    .await;
     assert_eq!(refused["reason"], "Invalid");
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
 }
@@ -277,10 +559,22 @@ async fn finalizers_on_core_kinds_merge_strategically() {
     let path = format!("{CONFIG_MAPS}/c");
     let strategic = "application/strategic-merge-patch+json";
     for finalizer in ["a.dev/x", "b.dev/y"] {
-        send(&server, Method::PATCH, &path, strategic, &json!({"metadata": {"finalizers": [finalizer]}})).await;
+        send(
+            &server,
+            Method::PATCH,
+            &path,
+            strategic,
+            &json!({"metadata": {"finalizers": [finalizer]}}),
+        )
+        .await;
     }
     let (_, both) = get(&server, &path).await;
-    let mut finalizers: Vec<&str> = both["metadata"]["finalizers"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let mut finalizers: Vec<&str> = both["metadata"]["finalizers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     finalizers.sort_unstable();
     assert_eq!(finalizers, ["a.dev/x", "b.dev/y"]);
 }
@@ -290,9 +584,15 @@ async fn a_body_beyond_the_limit_is_refused() {
     let server = server().await;
     let mut large = config_map("large", "a");
     large["data"]["k"] = "x".repeat(3 << 20).into();
-    assert_eq!(post(&server, CONFIG_MAPS, &large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        post(&server, CONFIG_MAPS, &large).await.0,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
     large["data"]["k"] = "x".repeat(2 << 20).into();
-    assert_eq!(post(&server, CONFIG_MAPS, &large).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        post(&server, CONFIG_MAPS, &large).await.0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
 }
 
 #[tokio::test(start_paused = true)]

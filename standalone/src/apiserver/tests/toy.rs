@@ -70,7 +70,10 @@ struct Counted(AtomicU64);
 
 impl Uids for Counted {
     fn uid(&self) -> String {
-        format!("00000000-0000-4000-8000-{:012}", self.0.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "00000000-0000-4000-8000-{:012}",
+            self.0.fetch_add(1, Ordering::Relaxed)
+        )
     }
 
     fn suffix(&self) -> String {
@@ -108,15 +111,38 @@ pub(super) async fn server() -> ApiServer {
 }
 
 /// One request with a JSON body; `content_type` empty means JSON.
-pub(super) async fn send(server: &ApiServer, method: Method, path: &str, content_type: &str, body: &Value) -> (StatusCode, Value) {
-    let content_type = if content_type.is_empty() { "application/json" } else { content_type };
-    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-    let mut request = Request::builder().method(method).uri(path).header("content-type", content_type).body(body).unwrap();
+pub(super) async fn send(
+    server: &ApiServer,
+    method: Method,
+    path: &str,
+    content_type: &str,
+    body: &Value,
+) -> (StatusCode, Value) {
+    let content_type = if content_type.is_empty() {
+        "application/json"
+    } else {
+        content_type
+    };
+    let body = if body.is_null() {
+        Body::empty()
+    } else {
+        Body::from(body.to_string())
+    };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content_type)
+        .body(body)
+        .unwrap();
     request.extensions_mut().insert(serve::InProcess);
     let response = serve::handle(server.core.clone(), request).await;
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into()))
+    (
+        status,
+        serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into()),
+    )
 }
 
 pub(super) async fn get(server: &ApiServer, path: &str) -> (StatusCode, Value) {
@@ -147,7 +173,10 @@ pub(super) async fn watched(server: &ApiServer, path: &str) -> Vec<(String, Valu
     text.lines()
         .map(|line| {
             let event: Value = serde_json::from_str(line).unwrap();
-            (event["type"].as_str().unwrap().to_owned(), event["object"].clone())
+            (
+                event["type"].as_str().unwrap().to_owned(),
+                event["object"].clone(),
+            )
         })
         .collect()
 }

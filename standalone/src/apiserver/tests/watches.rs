@@ -18,25 +18,40 @@ fn kinds(events: &[(String, Value)]) -> Vec<&str> {
 async fn a_streaming_list_ends_with_an_annotated_bookmark_and_goes_on() {
     let server = server().await;
     post(&server, CONFIG_MAPS, &config_map("a", "web")).await;
-    let path = format!("{CONFIG_MAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=10");
+    let path = format!(
+        "{CONFIG_MAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=10"
+    );
     let writes = async {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         post(&server, CONFIG_MAPS, &config_map("b", "web")).await;
     };
     let (events, ()) = tokio::join!(watched(&server, &path), writes);
     assert_eq!(kinds(&events), ["ADDED", "BOOKMARK", "ADDED", "BOOKMARK"]);
-    assert_eq!(events[1].1["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+    assert_eq!(
+        events[1].1["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
     assert_eq!(events[3].1["metadata"]["annotations"], Value::Null);
-    assert_eq!(events[3].1["metadata"]["resourceVersion"], events[2].1["metadata"]["resourceVersion"]);
+    assert_eq!(
+        events[3].1["metadata"]["resourceVersion"],
+        events[2].1["metadata"]["resourceVersion"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_history_lacks_is_an_error_inside_the_stream() {
     let server = server().await;
     for version in ["5", "99999999999999999"] {
-        let events = watched(&server, &format!("{CONFIG_MAPS}?watch=1&resourceVersion={version}")).await;
+        let events = watched(
+            &server,
+            &format!("{CONFIG_MAPS}?watch=1&resourceVersion={version}"),
+        )
+        .await;
         assert_eq!(kinds(&events), ["ERROR"]);
-        assert_eq!((&events[0].1["code"], &events[0].1["reason"]), (&json!(410), &json!("Expired")));
+        assert_eq!(
+            (&events[0].1["code"], &events[0].1["reason"]),
+            (&json!(410), &json!("Expired"))
+        );
     }
 }
 
@@ -50,9 +65,18 @@ async fn a_slow_watcher_is_ended_and_must_list_again() {
     for n in 0..=HISTORY_CHANGES {
         let object = json!({"metadata": {"name": "a"}, "data": {"k": n.to_string()}});
         let put: Decide = Box::new(move |_| Ok(Action::Put(object.clone()).into()));
-        server.core.store.write(resource.clone(), Key::new("default", "a"), put).await.unwrap();
+        server
+            .core
+            .store
+            .write(resource.clone(), Key::new("default", "a"), put)
+            .await
+            .unwrap();
     }
-    let events = watched(&server, &format!("{CONFIG_MAPS}?watch=1&resourceVersion={from}&timeoutSeconds=1")).await;
+    let events = watched(
+        &server,
+        &format!("{CONFIG_MAPS}?watch=1&resourceVersion={from}&timeoutSeconds=1"),
+    )
+    .await;
     assert_eq!(kinds(&events), ["ERROR"]);
 }
 
@@ -61,14 +85,25 @@ async fn a_table_watch_sends_rows() {
     let server = server().await;
     post(&server, CONFIG_MAPS, &config_map("a", "web")).await;
     let mut request = http::Request::get(format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1"))
-        .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
+        .header(
+            "accept",
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+        )
         .body(axum::body::Body::empty())
         .unwrap();
-    request.extensions_mut().insert(crate::apiserver::serve::InProcess);
+    request
+        .extensions_mut()
+        .insert(crate::apiserver::serve::InProcess);
     let response = crate::apiserver::serve::handle(server.core.clone(), request).await;
-    let bytes = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    let bytes = http_body_util::BodyExt::collect(response.into_body())
+        .await
+        .unwrap()
+        .to_bytes();
     let event: Value = serde_json::from_slice(&bytes).unwrap();
-    assert_eq!((&event["object"]["kind"], &event["object"]["rows"][0]["cells"][0]), (&json!("Table"), &json!("a")));
+    assert_eq!(
+        (&event["object"]["kind"], &event["object"]["rows"][0]["cells"][0]),
+        (&json!("Table"), &json!("a"))
+    );
     assert_eq!(event["object"]["columnDefinitions"][0]["name"], "Name");
 }
 
@@ -83,7 +118,10 @@ async fn closing_ends_watches_and_refuses_writes() {
     };
     let (events, ()) = tokio::join!(watching, closing);
     assert!(events.is_empty());
-    assert_eq!(post(&server, CONFIG_MAPS, &config_map("a", "web")).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        post(&server, CONFIG_MAPS, &config_map("a", "web")).await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     assert_eq!(get(&server, CONFIG_MAPS).await.0, StatusCode::OK);
 }
 
@@ -116,20 +154,43 @@ fn app(web: bool) -> &'static str {
 async fn take(server: &ApiServer, step: &Step) {
     let path = |n: &usize| format!("{CONFIG_MAPS}/c{n}");
     match step {
-        Step::Create(n, web) => drop(post(server, CONFIG_MAPS, &config_map(&format!("c{n}"), app(*web))).await),
-        Step::Relabel(n, web) => drop(merge(server, &path(n), &json!({"metadata": {"labels": {"app": app(*web)}}})).await),
+        Step::Create(n, web) => {
+            drop(post(server, CONFIG_MAPS, &config_map(&format!("c{n}"), app(*web))).await)
+        }
+        Step::Relabel(n, web) => drop(
+            merge(
+                server,
+                &path(n),
+                &json!({"metadata": {"labels": {"app": app(*web)}}}),
+            )
+            .await,
+        ),
         Step::Touch(n, v) => drop(merge(server, &path(n), &json!({"data": {"k": v.to_string()}})).await),
         Step::Remove(n) => drop(delete(server, &path(n)).await),
         Step::Hold(n, on) => {
             let finalizers = if *on { json!(["x.dev/f"]) } else { json!([]) };
-            drop(send(server, Method::PATCH, &path(n), "application/merge-patch+json", &json!({"metadata": {"finalizers": finalizers}})).await);
+            drop(
+                send(
+                    server,
+                    Method::PATCH,
+                    &path(n),
+                    "application/merge-patch+json",
+                    &json!({"metadata": {"finalizers": finalizers}}),
+                )
+                .await,
+            );
         }
     }
 }
 
 fn items(list: &Value) -> BTreeMap<String, Value> {
     let name = |o: &Value| o["metadata"]["name"].as_str().unwrap().to_owned();
-    list["items"].as_array().unwrap().iter().map(|o| (name(o), o.clone())).collect()
+    list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| (name(o), o.clone()))
+        .collect()
 }
 
 proptest! {

@@ -21,7 +21,19 @@ pub(in crate::apiserver::schema) struct Scope {
 
 /// Type names, which are values in CEL.
 const TYPE_NAMES: [&str; 13] = [
-    "bool", "bytes", "double", "duration", "int", "list", "map", "null_type", "string", "timestamp", "type", "uint", "dyn",
+    "bool",
+    "bytes",
+    "double",
+    "duration",
+    "int",
+    "list",
+    "map",
+    "null_type",
+    "string",
+    "timestamp",
+    "type",
+    "uint",
+    "dyn",
 ];
 
 /// What is known of an expression's value.
@@ -50,7 +62,10 @@ pub(super) fn check(
         (false, false) => Known::Of(node),
     };
     let old = if optional_old_self { Known::Nothing } else { this };
-    let mut checker = Checker { functions, variables: vec![("self", this), ("oldSelf", old)] };
+    let mut checker = Checker {
+        functions,
+        variables: vec![("self", this), ("oldSelf", old)],
+    };
     checker.visit(program.expression()).map(|_| ())
 }
 
@@ -88,14 +103,20 @@ impl<'n> Checker<'_, 'n> {
                     let known = self.visit(argument)?;
                     first.get_or_insert(known);
                 }
-                Ok(if call.func_name == "_[_]" { element(first.unwrap_or(Known::Nothing)) } else { Known::Nothing })
+                Ok(if call.func_name == "_[_]" {
+                    element(first.unwrap_or(Known::Nothing))
+                } else {
+                    Known::Nothing
+                })
             }
             Expr::List(list) => self.visit_all(&list.elements),
             Expr::Map(map) => self.visit_entries(&map.entries),
             Expr::Struct(literal) => self.visit_entries(&literal.entries),
             Expr::Comprehension(comprehension) => {
                 if comprehension.iter_var2.is_some() {
-                    return Err(RuleError::Undeclared("comprehension over two variables".to_owned()));
+                    return Err(RuleError::Undeclared(
+                        "comprehension over two variables".to_owned(),
+                    ));
                 }
                 let range = self.visit(&comprehension.iter_range)?;
                 self.visit(&comprehension.accu_init)?;
@@ -136,7 +157,12 @@ impl<'n> Checker<'_, 'n> {
     }
 
     fn variable(&self, name: &str) -> Result<Known<'n>, RuleError> {
-        if let Some((_, known)) = self.variables.iter().rev().find(|(variable, _)| *variable == name) {
+        if let Some((_, known)) = self
+            .variables
+            .iter()
+            .rev()
+            .find(|(variable, _)| *variable == name)
+        {
             return Ok(*known);
         }
         if name.starts_with('@') || TYPE_NAMES.contains(&name) {
@@ -161,7 +187,13 @@ fn field<'n>(operand: Known<'n>, name: &str) -> Result<Known<'n>, RuleError> {
     let undefined = || Err(RuleError::UndefinedField(name.to_owned()));
     let (node, is_resource) = match operand {
         Known::Nothing => return Ok(Known::Nothing),
-        Known::Metadata => return if matches!(name, "name" | "generateName") { Ok(Known::Nothing) } else { undefined() },
+        Known::Metadata => {
+            return if matches!(name, "name" | "generateName") {
+                Ok(Known::Nothing)
+            } else {
+                undefined()
+            };
+        }
         Known::Resource(node) => (node, true),
         Known::Of(node) => (node, node.embedded_resource),
     };
@@ -178,17 +210,30 @@ fn field<'n>(operand: Known<'n>, name: &str) -> Result<Known<'n>, RuleError> {
         Additional::None => {}
     }
     if node.kind != Some(Kind::Object) {
-        return if node.kind.is_none() { Ok(Known::Nothing) } else { undefined() };
+        return if node.kind.is_none() {
+            Ok(Known::Nothing)
+        } else {
+            undefined()
+        };
     }
-    match node.properties.iter().find(|(property, _)| escape(property).as_deref() == Some(name)) {
+    match node
+        .properties
+        .iter()
+        .find(|(property, _)| escape(property).as_deref() == Some(name))
+    {
         Some((_, property)) => Ok(Known::Of(property)),
         None => undefined(),
     }
 }
 
 fn element(range: Known<'_>) -> Known<'_> {
-    let Known::Of(node) = range else { return Known::Nothing };
-    node.items.as_deref().or_else(|| node.additional.schema()).map_or(Known::Nothing, Known::Of)
+    let Known::Of(node) = range else {
+        return Known::Nothing;
+    };
+    node.items
+        .as_deref()
+        .or_else(|| node.additional.schema())
+        .map_or(Known::Nothing, Known::Of)
 }
 
 /// Checks a rule's `fieldPath` (`.a.b`, `.a['b-c']`) against the schema and writes it as an error path.

@@ -15,8 +15,27 @@ use crate::apiserver::schema::node::{Additional, Kind, Node};
 
 /// Words of the language, which no field can be selected by.
 const RESERVED: [&str; 21] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "namespace", "null", "package", "return", "true", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
 ];
 
 thread_local! {
@@ -57,7 +76,9 @@ pub(super) fn to_cel(value: &Value, node: Option<&Node>, functions: &Context<'_>
         Value::String(text) => to_text(text, node.and_then(|node| node.values.format), functions),
         Value::Array(items) => {
             let below = node.and_then(|node| node.items.as_deref());
-            CelValue::List(Arc::new(items.iter().map(|item| to_cel(item, below, functions)).collect()))
+            CelValue::List(Arc::new(
+                items.iter().map(|item| to_cel(item, below, functions)).collect(),
+            ))
         }
         Value::Object(fields) => {
             let is_map = node.is_some_and(|node| !matches!(node.additional, Additional::None));
@@ -83,7 +104,10 @@ fn to_number(number: &Number, kind: Option<Kind>) -> CelValue {
     }
     let value = number.as_f64().unwrap_or(f64::NAN);
     if kind.is_some() && value.fract() == 0.0 && value.abs() < 2f64.powi(63) {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and within i64, as just checked")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole and within i64, as just checked"
+        )]
         return CelValue::Int(value as i64);
     }
     float()
@@ -103,7 +127,9 @@ fn to_text(text: &str, format: Option<Format>, functions: &Context<'_>) -> CelVa
             Some(nanoseconds) => DURATION.with(|program| call(program, format!("{nanoseconds}ns"))),
             None => plain(),
         },
-        Some(Format::Byte) => STANDARD.decode(text).map_or_else(|_| plain(), |bytes| CelValue::Bytes(Arc::new(bytes))),
+        Some(Format::Byte) => STANDARD
+            .decode(text)
+            .map_or_else(|_| plain(), |bytes| CelValue::Bytes(Arc::new(bytes))),
         _ => plain(),
     }
 }

@@ -34,56 +34,205 @@ fn spec() -> Value {
 #[test]
 fn rules_hold_or_not_as_they_say() {
     let table = [
-        ("self.replicas >= 1 && self.replicas <= 10", json!({"replicas": 3}), json!({"replicas": 11})),
-        ("!has(self.name) || self.name.startsWith('a')", json!({}), json!({"name": "b"})),
-        ("self.name.size() <= 3", json!({"name": "abc"}), json!({"name": "abcd"})),
+        (
+            "self.replicas >= 1 && self.replicas <= 10",
+            json!({"replicas": 3}),
+            json!({"replicas": 11}),
+        ),
+        (
+            "!has(self.name) || self.name.startsWith('a')",
+            json!({}),
+            json!({"name": "b"}),
+        ),
+        (
+            "self.name.size() <= 3",
+            json!({"name": "abc"}),
+            json!({"name": "abcd"}),
+        ),
         ("size(self.list) > 0", json!({"list": ["a"]}), json!({"list": []})),
-        ("self.name.matches('^[a-z]+$')", json!({"name": "ab"}), json!({"name": "A"})),
-        ("self.list.all(x, x.endsWith('z'))", json!({"list": ["az", "z"]}), json!({"list": ["az", "a"]})),
-        ("self.list.exists(x, x == 'a')", json!({"list": ["b", "a"]}), json!({"list": ["b"]})),
-        ("self.list.exists_one(x, x == 'a')", json!({"list": ["b", "a"]}), json!({"list": ["a", "a"]})),
-        ("self.list.map(x, x.size()).filter(n, n > 1).size() == 1", json!({"list": ["aa", "b"]}), json!({"list": ["a"]})),
-        ("self.items.all(i, i.v > 0)", json!({"items": [{"k": "a", "v": 1}]}), json!({"items": [{"k": "a", "v": 0}]})),
-        ("self.items.all(i, self.items.exists_one(j, j.k == i.k))", json!({"items": [{"k": "a"}]}), json!({"items": [{"v": 1}, {"v": 1}]})),
-        ("'key' in self.map && self.map['key'] == 'v'", json!({"map": {"key": "v"}}), json!({"map": {"key": "w"}})),
-        ("self.map.all(k, k.contains('/'))", json!({"map": {"a/b": "1"}}), json!({"map": {"a": "1"}})),
-        ("self.name in ['a', 'b']", json!({"name": "a"}), json!({"name": "c"})),
-        ("self.my_field == 'x'", json!({"my_field": "x"}), json!({"my_field": "y"})),
-        ("self.__namespace__ == 'x'", json!({"namespace": "x"}), json!({"namespace": "y"})),
-        ("self.foo__dash__bar == 'x'", json!({"foo-bar": "x"}), json!({"foo-bar": "y"})),
+        (
+            "self.name.matches('^[a-z]+$')",
+            json!({"name": "ab"}),
+            json!({"name": "A"}),
+        ),
+        (
+            "self.list.all(x, x.endsWith('z'))",
+            json!({"list": ["az", "z"]}),
+            json!({"list": ["az", "a"]}),
+        ),
+        (
+            "self.list.exists(x, x == 'a')",
+            json!({"list": ["b", "a"]}),
+            json!({"list": ["b"]}),
+        ),
+        (
+            "self.list.exists_one(x, x == 'a')",
+            json!({"list": ["b", "a"]}),
+            json!({"list": ["a", "a"]}),
+        ),
+        (
+            "self.list.map(x, x.size()).filter(n, n > 1).size() == 1",
+            json!({"list": ["aa", "b"]}),
+            json!({"list": ["a"]}),
+        ),
+        (
+            "self.items.all(i, i.v > 0)",
+            json!({"items": [{"k": "a", "v": 1}]}),
+            json!({"items": [{"k": "a", "v": 0}]}),
+        ),
+        (
+            "self.items.all(i, self.items.exists_one(j, j.k == i.k))",
+            json!({"items": [{"k": "a"}]}),
+            json!({"items": [{"v": 1}, {"v": 1}]}),
+        ),
+        (
+            "'key' in self.map && self.map['key'] == 'v'",
+            json!({"map": {"key": "v"}}),
+            json!({"map": {"key": "w"}}),
+        ),
+        (
+            "self.map.all(k, k.contains('/'))",
+            json!({"map": {"a/b": "1"}}),
+            json!({"map": {"a": "1"}}),
+        ),
+        (
+            "self.name in ['a', 'b']",
+            json!({"name": "a"}),
+            json!({"name": "c"}),
+        ),
+        (
+            "self.my_field == 'x'",
+            json!({"my_field": "x"}),
+            json!({"my_field": "y"}),
+        ),
+        (
+            "self.__namespace__ == 'x'",
+            json!({"namespace": "x"}),
+            json!({"namespace": "y"}),
+        ),
+        (
+            "self.foo__dash__bar == 'x'",
+            json!({"foo-bar": "x"}),
+            json!({"foo-bar": "y"}),
+        ),
         ("self.ratio < 1.0", json!({"ratio": 0}), json!({"ratio": 1})),
-        ("type(self.either) == int ? self.either < 65536 : self.either.endsWith('%')", json!({"either": 80}), json!({"either": "80"})),
-        ("isQuantity(string(self.memory)) && quantity(string(self.memory)).isGreaterThan(quantity('64Mi'))", json!({"memory": "1Gi"}), json!({"memory": "1Mi"})),
-        ("quantity(self.name).compareTo(quantity('500m')) == 0", json!({"name": "0.5"}), json!({"name": "1"})),
-        ("isURL(self.url) && url(self.url).getScheme() == 'https'", json!({"url": "https://a:1/b"}), json!({"url": "http://a"})),
-        ("self.timeout <= duration('1h')", json!({"timeout": "30m"}), json!({"timeout": "2h"})),
-        ("self.at > timestamp('2024-01-01T00:00:00Z')", json!({"at": "2026-01-01T00:00:00Z"}), json!({"at": "2020-01-01T00:00:00Z"})),
-        ("size(self.blob) == 2", json!({"blob": "aGk="}), json!({"blob": "aA=="})),
-        ("self.name.split('.').size() == 2 && self.name.lowerAscii() == self.name", json!({"name": "a.b"}), json!({"name": "A.b"})),
-        ("self.name.indexOf('b') == 1 && self.name.substring(1) == 'b' && self.name.replace('a', 'c') == 'cb'", json!({"name": "ab"}), json!({"name": "b"})),
-        ("self.list.isSorted() && self.list.sum == null || true", json!({}), json!(null)),
-        ("['1', '2'].join('-') == self.name && self.name.trim() == self.name", json!({"name": "1-2"}), json!({"name": "1"})),
-        ("self.name.find('[0-9]+') == '12'", json!({"name": "a12b"}), json!({"name": "a1b"})),
-        ("sets.contains(self.list, ['a'])", json!({"list": ["a", "b"]}), json!({"list": ["b"]})),
-        ("isIP(self.name) && ip(self.name).family() == 4", json!({"name": "10.0.0.1"}), json!({"name": "::1"})),
-        ("cidr('10.0.0.0/8').containsIP(self.name)", json!({"name": "10.1.1.1"}), json!({"name": "11.0.0.1"})),
-        ("!format.dns1123Label().validate(self.name).hasValue()", json!({"name": "ok"}), json!({"name": "Not"})),
-        ("math.greatest(self.replicas, 5) == 5", json!({"replicas": 1}), json!({"replicas": 6})),
-        ("'%s-%d'.format([self.name, self.replicas]) == 'a-1'", json!({"name": "a", "replicas": 1}), json!({"name": "a", "replicas": 2})),
+        (
+            "type(self.either) == int ? self.either < 65536 : self.either.endsWith('%')",
+            json!({"either": 80}),
+            json!({"either": "80"}),
+        ),
+        (
+            "isQuantity(string(self.memory)) && quantity(string(self.memory)).isGreaterThan(quantity('64Mi'))",
+            json!({"memory": "1Gi"}),
+            json!({"memory": "1Mi"}),
+        ),
+        (
+            "quantity(self.name).compareTo(quantity('500m')) == 0",
+            json!({"name": "0.5"}),
+            json!({"name": "1"}),
+        ),
+        (
+            "isURL(self.url) && url(self.url).getScheme() == 'https'",
+            json!({"url": "https://a:1/b"}),
+            json!({"url": "http://a"}),
+        ),
+        (
+            "self.timeout <= duration('1h')",
+            json!({"timeout": "30m"}),
+            json!({"timeout": "2h"}),
+        ),
+        (
+            "self.at > timestamp('2024-01-01T00:00:00Z')",
+            json!({"at": "2026-01-01T00:00:00Z"}),
+            json!({"at": "2020-01-01T00:00:00Z"}),
+        ),
+        (
+            "size(self.blob) == 2",
+            json!({"blob": "aGk="}),
+            json!({"blob": "aA=="}),
+        ),
+        (
+            "self.name.split('.').size() == 2 && self.name.lowerAscii() == self.name",
+            json!({"name": "a.b"}),
+            json!({"name": "A.b"}),
+        ),
+        (
+            "self.name.indexOf('b') == 1 && self.name.substring(1) == 'b' && self.name.replace('a', 'c') == 'cb'",
+            json!({"name": "ab"}),
+            json!({"name": "b"}),
+        ),
+        (
+            "self.list.isSorted() && self.list.sum == null || true",
+            json!({}),
+            json!(null),
+        ),
+        (
+            "['1', '2'].join('-') == self.name && self.name.trim() == self.name",
+            json!({"name": "1-2"}),
+            json!({"name": "1"}),
+        ),
+        (
+            "self.name.find('[0-9]+') == '12'",
+            json!({"name": "a12b"}),
+            json!({"name": "a1b"}),
+        ),
+        (
+            "sets.contains(self.list, ['a'])",
+            json!({"list": ["a", "b"]}),
+            json!({"list": ["b"]}),
+        ),
+        (
+            "isIP(self.name) && ip(self.name).family() == 4",
+            json!({"name": "10.0.0.1"}),
+            json!({"name": "::1"}),
+        ),
+        (
+            "cidr('10.0.0.0/8').containsIP(self.name)",
+            json!({"name": "10.1.1.1"}),
+            json!({"name": "11.0.0.1"}),
+        ),
+        (
+            "!format.dns1123Label().validate(self.name).hasValue()",
+            json!({"name": "ok"}),
+            json!({"name": "Not"}),
+        ),
+        (
+            "math.greatest(self.replicas, 5) == 5",
+            json!({"replicas": 1}),
+            json!({"replicas": 6}),
+        ),
+        (
+            "'%s-%d'.format([self.name, self.replicas]) == 'a-1'",
+            json!({"name": "a", "replicas": 1}),
+            json!({"name": "a", "replicas": 2}),
+        ),
         ("self.?name.orValue('d') == 'd'", json!({}), json!({"name": "e"})),
-        ("self.free.a.b == 1", json!({"free": {"a": {"b": 1}}}), json!({"free": {"a": {"b": 2}}})),
-        ("has(self.free.x) == false", json!({"free": {}}), json!({"free": {"x": 1}})),
+        (
+            "self.free.a.b == 1",
+            json!({"free": {"a": {"b": 1}}}),
+            json!({"free": {"a": {"b": 2}}}),
+        ),
+        (
+            "has(self.free.x) == false",
+            json!({"free": {}}),
+            json!({"free": {"x": 1}}),
+        ),
     ];
     for (rule, good, bad) in table {
         if rule.contains("sum == null") {
             continue;
         }
-        let schema = with_rules(&spec(), &json!([{"rule": rule, "message": "broken"}])).unwrap_or_else(|error| panic!("{rule}: {error:?}"));
+        let schema = with_rules(&spec(), &json!([{"rule": rule, "message": "broken"}]))
+            .unwrap_or_else(|error| panic!("{rule}: {error:?}"));
         let check = |spec: &Value| schema.validate(&json!({"spec": spec}), None);
         assert_eq!(check(&good), [], "{rule} on {good}");
         let errors = check(&bad);
         assert_eq!(errors.len(), 1, "{rule} on {bad}");
-        assert_eq!((errors[0].path.as_str(), errors[0].detail.as_str()), ("spec", "Invalid value: broken"), "{rule} on {bad}");
+        assert_eq!(
+            (errors[0].path.as_str(), errors[0].detail.as_str()),
+            ("spec", "Invalid value: broken"),
+            "{rule} on {bad}"
+        );
     }
 }
 
@@ -100,11 +249,18 @@ fn messages_reasons_and_field_paths_are_the_rules() {
     ]);
     let schema = with_rules(&spec(), &rules).expect("good rules");
     let errors = schema.validate(&json!({"spec": {"replicas": 1}}), None);
-    let found: Vec<_> = errors.iter().map(|error| (error.path.as_str(), error.kind.as_str(), error.detail.as_str())).collect();
+    let found: Vec<_> = errors
+        .iter()
+        .map(|error| (error.path.as_str(), error.kind.as_str(), error.detail.as_str()))
+        .collect();
     assert_eq!(
         found,
         [
-            ("spec", "FieldValueInvalid", "Invalid value: failed rule: self.replicas > 1"),
+            (
+                "spec",
+                "FieldValueInvalid",
+                "Invalid value: failed rule: self.replicas > 1"
+            ),
             ("spec", "FieldValueInvalid", "Invalid value: two"),
             ("spec", "FieldValueInvalid", "Invalid value: got 1"),
             ("spec", "FieldValueInvalid", "Invalid value: fallback"),
@@ -113,7 +269,11 @@ fn messages_reasons_and_field_paths_are_the_rules() {
             ("spec.foo-bar", "FieldValueDuplicate", "Duplicate value"),
         ]
     );
-    let scalar = with_rules(&json!({"type": "string"}), &json!([{"rule": "self == 'a'", "message": "not a"}])).expect("good");
+    let scalar = with_rules(
+        &json!({"type": "string"}),
+        &json!([{"rule": "self == 'a'", "message": "not a"}]),
+    )
+    .expect("good");
     let errors = scalar.validate(&json!({"spec": "b"}), None);
     assert_eq!(errors[0].detail, "Invalid value: \"b\": not a");
 }
@@ -128,9 +288,18 @@ fn a_rule_at_the_root_sees_the_name() {
         ],
     }))
     .expect("good rules");
-    let errors = schema.validate(&json!({"kind": "L", "metadata": {"name": "abcd"}, "spec": {}}), None);
-    assert_eq!((errors[0].path.as_str(), errors[0].detail.as_str()), ("spec.a", "Invalid value: name too long"));
-    assert_eq!((errors[1].path.as_str(), errors[1].detail.as_str()), ("<nil>", "Invalid value: wrong kind"));
+    let errors = schema.validate(
+        &json!({"kind": "L", "metadata": {"name": "abcd"}, "spec": {}}),
+        None,
+    );
+    assert_eq!(
+        (errors[0].path.as_str(), errors[0].detail.as_str()),
+        ("spec.a", "Invalid value: name too long")
+    );
+    assert_eq!(
+        (errors[1].path.as_str(), errors[1].detail.as_str()),
+        ("<nil>", "Invalid value: wrong kind")
+    );
 }
 
 #[test]
@@ -138,9 +307,22 @@ fn transition_rules_wait_for_an_old_value() {
     let immutable = json!([{"rule": "self == oldSelf", "message": "immutable"}]);
     let schema = with_rules(&json!({"type": "string"}), &immutable).expect("good");
     assert!(schema.validate(&json!({"spec": "a"}), None).is_empty());
-    assert!(schema.validate(&json!({"spec": "a"}), Some(&json!({}))).is_empty());
-    assert!(schema.validate(&json!({"spec": "a"}), Some(&json!({"spec": "a"}))).is_empty());
-    assert_eq!(schema.validate(&json!({"spec": "a"}), Some(&json!({"spec": "b"}))).len(), 1);
+    assert!(
+        schema
+            .validate(&json!({"spec": "a"}), Some(&json!({})))
+            .is_empty()
+    );
+    assert!(
+        schema
+            .validate(&json!({"spec": "a"}), Some(&json!({"spec": "a"})))
+            .is_empty()
+    );
+    assert_eq!(
+        schema
+            .validate(&json!({"spec": "a"}), Some(&json!({"spec": "b"})))
+            .len(),
+        1
+    );
 
     // Items of a map list are found again by their key, wherever they stand.
     let items = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
@@ -148,7 +330,14 @@ fn transition_rules_wait_for_an_old_value() {
             "x-kubernetes-validations": [{"rule": "self.v >= oldSelf.v", "message": "shrank"}]}});
     let schema = Schema::compile(&json!({"type": "object", "properties": {"spec": items}})).expect("good");
     let old = json!({"spec": [{"k": "a", "v": 1}, {"k": "b", "v": 5}]});
-    assert!(schema.validate(&json!({"spec": [{"k": "b", "v": 5}, {"k": "a", "v": 2}, {"k": "c", "v": 0}]}), Some(&old)).is_empty());
+    assert!(
+        schema
+            .validate(
+                &json!({"spec": [{"k": "b", "v": 5}, {"k": "a", "v": 2}, {"k": "c", "v": 0}]}),
+                Some(&old)
+            )
+            .is_empty()
+    );
     let errors = schema.validate(&json!({"spec": [{"k": "b", "v": 4}]}), Some(&old));
     assert_eq!(errors[0].path, "spec[0]");
 }
@@ -159,16 +348,34 @@ fn an_optional_old_self_is_an_optional() {
     let schema = with_rules(&json!({"type": "integer"}), &rules).expect("good");
     assert!(schema.validate(&json!({"spec": 0}), None).is_empty());
     assert_eq!(schema.validate(&json!({"spec": 1}), None).len(), 1);
-    assert!(schema.validate(&json!({"spec": 2}), Some(&json!({"spec": 1}))).is_empty());
-    assert_eq!(schema.validate(&json!({"spec": 0}), Some(&json!({"spec": 1}))).len(), 1);
+    assert!(
+        schema
+            .validate(&json!({"spec": 2}), Some(&json!({"spec": 1})))
+            .is_empty()
+    );
+    assert_eq!(
+        schema
+            .validate(&json!({"spec": 0}), Some(&json!({"spec": 1})))
+            .len(),
+        1
+    );
 }
 
 #[test]
 fn an_unchanged_value_may_break_a_new_rule() {
     let schema = with_rules(&spec(), &json!([{"rule": "self.replicas > 5", "message": "no"}])).expect("good");
     let old = json!({"spec": {"replicas": 1}, "status": {}});
-    assert!(schema.validate(&json!({"spec": {"replicas": 1}}), Some(&old)).is_empty());
-    assert_eq!(schema.validate(&json!({"spec": {"replicas": 2}}), Some(&old)).len(), 1);
+    assert!(
+        schema
+            .validate(&json!({"spec": {"replicas": 1}}), Some(&old))
+            .is_empty()
+    );
+    assert_eq!(
+        schema
+            .validate(&json!({"spec": {"replicas": 2}}), Some(&old))
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -176,17 +383,37 @@ fn rules_are_not_asked_about_nonsense_or_null() {
     let schema = with_rules(&spec(), &json!([{"rule": "self.replicas > 5", "message": "no"}])).expect("good");
     let errors = schema.validate(&json!({"spec": {"replicas": "x"}}), None);
     assert_eq!(errors.len(), 2);
-    assert!(errors[1].detail.starts_with("Invalid value: null: some validation rules were not checked"));
-    let nullable = with_rules(&json!({"type": "integer", "nullable": true}), &json!([{"rule": "self > 5"}])).expect("good");
+    assert!(
+        errors[1]
+            .detail
+            .starts_with("Invalid value: null: some validation rules were not checked")
+    );
+    let nullable = with_rules(
+        &json!({"type": "integer", "nullable": true}),
+        &json!([{"rule": "self > 5"}]),
+    )
+    .expect("good");
     assert!(nullable.validate(&json!({"spec": null}), None).is_empty());
 }
 
 #[test]
 fn a_rule_that_fails_to_run_says_so() {
-    let schema = with_rules(&spec(), &json!([{"rule": "self.list[5] == 'a'", "message": "short"}, {"rule": "self.name"}])).expect("good");
+    let schema = with_rules(
+        &spec(),
+        &json!([{"rule": "self.list[5] == 'a'", "message": "short"}, {"rule": "self.name"}]),
+    )
+    .expect("good");
     let errors = schema.validate(&json!({"spec": {"list": [], "name": "x"}}), None);
-    assert!(errors[0].detail.ends_with("evaluating rule: short"), "{}", errors[0].detail);
-    assert!(errors[1].detail.contains("must evaluate to a bool"), "{}", errors[1].detail);
+    assert!(
+        errors[0].detail.ends_with("evaluating rule: short"),
+        "{}",
+        errors[0].detail
+    );
+    assert!(
+        errors[1].detail.contains("must evaluate to a bool"),
+        "{}",
+        errors[1].detail
+    );
 }
 
 #[test]
@@ -194,29 +421,63 @@ fn rules_that_cannot_work_are_refused_by_name() {
     for (rule, wanted) in [
         (json!({"rule": "self.replicas >"}), "parse the rule"),
         (json!({"rule": "self.replcas > 1"}), "undefined field 'replcas'"),
-        (json!({"rule": "self.items.all(i, i.x > 0)"}), "undefined field 'x'"),
+        (
+            json!({"rule": "self.items.all(i, i.x > 0)"}),
+            "undefined field 'x'",
+        ),
         (json!({"rule": "self.items[0].x > 0"}), "undefined field 'x'"),
-        (json!({"rule": "self.metadata.name == 'x'"}), "undefined field 'metadata'"),
-        (json!({"rule": "this.replicas > 1"}), "undeclared reference to 'this'"),
-        (json!({"rule": "self.name.frobnicate()"}), "undeclared reference to 'frobnicate'"),
-        (json!({"rule": "self.list.sortBy(x, x) == self.list"}), "undeclared reference to"),
-        (json!({"rule": "cel.bind(x, self.name, x == 'a')"}), "undeclared reference to"),
-        (json!({"rule": "true", "messageExpression": "'a' +"}), "parse messageExpression"),
+        (
+            json!({"rule": "self.metadata.name == 'x'"}),
+            "undefined field 'metadata'",
+        ),
+        (
+            json!({"rule": "this.replicas > 1"}),
+            "undeclared reference to 'this'",
+        ),
+        (
+            json!({"rule": "self.name.frobnicate()"}),
+            "undeclared reference to 'frobnicate'",
+        ),
+        (
+            json!({"rule": "self.list.sortBy(x, x) == self.list"}),
+            "undeclared reference to",
+        ),
+        (
+            json!({"rule": "cel.bind(x, self.name, x == 'a')"}),
+            "undeclared reference to",
+        ),
+        (
+            json!({"rule": "true", "messageExpression": "'a' +"}),
+            "parse messageExpression",
+        ),
         (json!({"rule": "true", "reason": "Whatever"}), "reason must be"),
-        (json!({"rule": "true", "fieldPath": ".nope"}), "fieldPath \".nope\""),
+        (
+            json!({"rule": "true", "fieldPath": ".nope"}),
+            "fieldPath \".nope\"",
+        ),
         (json!({"rule": "true", "fieldPath": "name"}), "fieldPath \"name\""),
         (json!({"message": "x"}), "rule must be"),
         (json!({"rule": 1}), "rule must be"),
     ] {
         let error = with_rules(&spec(), &json!([rule])).expect_err("refused");
-        let CompileError::Rule { path, source, .. } = &error else { panic!("{rule}: {error:?}") };
+        let CompileError::Rule { path, source, .. } = &error else {
+            panic!("{rule}: {error:?}")
+        };
         assert_eq!(path, "spec");
         assert!(source.to_string().contains(wanted), "{rule}: {source}");
     }
     let list = json!({"type": "array", "items": {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}});
     let error = Schema::compile(&json!({"type": "object", "properties": {"l": list}})).expect_err("refused");
-    let CompileError::Rule { path, source, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((path.as_str(), source.to_string().as_str()), ("l[*]", "oldSelf cannot be used on the uncorrelatable portion of the schema"));
+    let CompileError::Rule { path, source, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (path.as_str(), source.to_string().as_str()),
+        (
+            "l[*]",
+            "oldSelf cannot be used on the uncorrelatable portion of the schema"
+        )
+    );
 }
 
 #[test]
@@ -227,7 +488,10 @@ fn rules_below_all_of_are_asked_too() {
     }}}))
     .expect("good");
     let errors = schema.validate(&json!({"spec": {"a": 1}}), None);
-    assert_eq!((errors[0].path.as_str(), errors[0].detail.as_str()), ("spec.a", "Invalid value: 1: small"));
+    assert_eq!(
+        (errors[0].path.as_str(), errors[0].detail.as_str()),
+        ("spec.a", "Invalid value: 1: small")
+    );
 }
 
 #[test]

@@ -3,25 +3,22 @@
 
 #[cfg(test)]
 mod tests;
+mod view;
 
 use longshore_bus::envelope::Report;
-use longshore_plan::desired::{DesiredContainer, DesiredWorkload};
-use longshore_plan::hash::config_digest;
-use longshore_plan::names::ContainerKey;
-use longshore_plan::observed::{
-    ContainerState, Failure, FailureReason, Health, ObservedContainer, Retry, RuntimeState,
-};
-use longshore_plan::step::{HeldCause, Plan};
-
 use longshore_crds::conditions::reason;
+use longshore_plan::desired::{DesiredContainer, DesiredWorkload};
+use longshore_plan::observed::RuntimeState;
+use longshore_plan::step::Plan;
 
+use self::view::View;
 use crate::render::RenderProblem;
 use crate::words;
 
 /// Why something is not as it should be: a word, a sentence, and the container if it is about one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
-    /// One word of [`longshore_crds::conditions::reason`] or [`FailureReason`].
+    /// One word of [`longshore_crds::conditions::reason`] or [`longshore_plan::observed::FailureReason`].
     pub(crate) reason: String,
     /// In words.
     pub(crate) message: String,
@@ -193,91 +190,24 @@ pub(crate) fn assess(workload: &DesiredWorkload, evidence: &Evidence<'_>) -> OnD
     }
 }
 
-/// One container, declared and seen.
-struct View<'a> {
-    container: &'a DesiredContainer,
-    observed: Option<&'a ObservedContainer>,
-    failure: Option<&'a Failure>,
-    held: Option<&'a HeldCause>,
-    updated: bool,
-    ready: bool,
-}
-
-impl<'a> View<'a> {
-    fn new(workload: &'a DesiredWorkload, container: &'a DesiredContainer, evidence: &Evidence<'a>) -> Self {
-        let key = workload.key(container);
-        let found = &evidence.report.observed;
-        // After a crash there may be two; the one made from the declaration is the one that counts.
-        let mut all: Vec<_> = found.containers.iter().filter(|c| c.key == key).collect();
-        all.sort_by_key(|c| (c.hash != container.hash, !c.state.is_up()));
-        let observed = all.first().copied();
-        let config = config_digest(&container.config);
-        let applied = found.applied.iter().find(|a| a.key == key);
-        let failure = found
-            .failures
-            .iter()
-            .find(|f| f.key == key && f.hash == container.hash && f.config_digest == config);
-        let held = evidence.plan.held.iter().find(|h| h.key == key).map(|h| &h.cause);
-        let completed = applied.is_some_and(|a| a.completed && a.hash == container.hash);
-        let is_planned = plans_for(evidence.plan, &key);
-        let same_hash = observed.is_some_and(|o| {
-            // A hash of another version was compared field by field by the planner.
-            o.hash == container.hash || (!o.hash.is_known_version() && !is_planned)
-        });
-        let updated = completed || (same_hash && applied.is_none_or(|a| a.config_digest == config));
-        let runs_well =
-            observed.is_some_and(|o| o.state == ContainerState::Running && o.health == Health::Healthy);
-        Self {
-            container,
-            observed,
-            failure,
-            held,
-            updated,
-            ready: completed || (updated && runs_well),
-        }
-    }
-
-    /// The failure's words, with the image where they lack it.
-    fn failure_words(&self, failure: &Failure) -> String {
-        let image = &self.container.spec.image;
-        let about_image = matches!(
-            failure.reason,
-            FailureReason::ImageNotFound
-                | FailureReason::ImageTagNotFound
-                | FailureReason::RegistryUnavailable
-                | FailureReason::RegistryAuthenticationFailed
-                | FailureReason::ImagePullFailed
-                | FailureReason::ImageNeverPull
-                | FailureReason::RolledBack
-        );
-        if about_image && !failure.message.contains(image.as_str()) {
-            format!("{} (image {image})", failure.message)
-        } else {
-            failure.message.clone()
-        }
-    }
-}
-
-/// Whether the plan has a step for that container.
-fn plans_for(plan: &Plan, key: &ContainerKey) -> bool {
-    plan.steps
-        .iter()
-        .any(|step| step.workload == key.workload && words::container(&step.action) == Some(&key.container))
-}
-
 fn verdict(
     workload: &DesiredWorkload,
     views: &[View<'_>],
     updated: bool,
     evidence: &Evidence<'_>,
 ) -> Verdict {
-    if let RuntimeState::Unavailable { message } = &evidence.report.observed.runtime {
-        return Verdict::Unhealthy(Trouble::new(reason::RUNTIME_UNAVAILABLE, message));
+    match &evidence.report.observed.runtime {
+        RuntimeState::Unavailable { message } => {
+            return Verdict::Unhealthy(Trouble::new(reason::RUNTIME_UNAVAILABLE, message));
+        }
+        // What is reported is the last that was known, not what is there.
+        RuntimeState::Unknown => return Verdict::Progressing("its runtime was not asked yet".to_owned()),
+        RuntimeState::Ready { .. } => {}
     }
     if let Some(message) = evidence.refused {
         return Verdict::Stalled(Trouble::new(reason::PLAN_REFUSED, message));
     }
-    if let Some(trouble) = views.iter().find_map(conflict) {
+    if let Some(trouble) = views.iter().find_map(View::conflict) {
         return Verdict::Stalled(trouble);
     }
     if let Some(verdict) = failed(views) {
@@ -302,7 +232,7 @@ fn verdict(
     if let Some(message) = under_way(workload, evidence) {
         return Verdict::Progressing(message);
     }
-    if let Some(trouble) = views.iter().find_map(|v| unwell(v)) {
+    if let Some(trouble) = views.iter().find_map(View::unwell) {
         return Verdict::Unhealthy(trouble);
     }
     match views.iter().find(|v| !v.ready) {
@@ -315,37 +245,14 @@ fn verdict(
     }
 }
 
-fn conflict(view: &View<'_>) -> Option<Trouble> {
-    match view.held? {
-        HeldCause::PortConflict { port, with } => Some(Trouble::of(
-            view.container,
-            "PortConflict",
-            &format!("host port {port} is held by {with}"),
-        )),
-        HeldCause::NameConflict { name, with } => Some(Trouble::of(
-            view.container,
-            "NameConflict",
-            &format!("the name {name} is held by {with}"),
-        )),
-        _ => None,
-    }
-}
-
 /// The gravest failure: one that is not tried again before one that is.
 fn failed(views: &[View<'_>]) -> Option<Verdict> {
-    let trouble = |view: &View<'_>, failure: &Failure| {
-        Trouble::of(
-            view.container,
-            failure.reason.as_str(),
-            &view.failure_words(failure),
-        )
-    };
-    let failures = || views.iter().filter_map(|v| v.failure.map(|f| (v, f)));
-    if let Some((view, failure)) = failures().find(|(_, f)| f.retry == Retry::Blocked) {
-        return Some(Verdict::Stalled(trouble(view, failure)));
+    let failures: Vec<(Trouble, bool)> = views.iter().filter_map(View::failed).collect();
+    if let Some((trouble, _)) = failures.iter().find(|(_, blocked)| *blocked) {
+        return Some(Verdict::Stalled(trouble.clone()));
     }
-    let (view, failure) = failures().next()?;
-    Some(Verdict::Retrying(trouble(view, failure)))
+    let (trouble, _) = failures.into_iter().next()?;
+    Some(Verdict::Retrying(trouble))
 }
 
 /// What the plan still does for the workload.
@@ -355,46 +262,4 @@ fn under_way(workload: &DesiredWorkload, evidence: &Evidence<'_>) -> Option<Stri
         Some(container) => format!("{container}: {}", words::under_way(&step.action)),
         None => words::under_way(&step.action).to_owned(),
     })
-}
-
-fn unwell(view: &View<'_>) -> Option<Trouble> {
-    let observed = view.observed?;
-    if view.ready {
-        return None;
-    }
-    match (&observed.state, observed.health) {
-        (ContainerState::Restarting { exit_code }, _) => Some(Trouble::of(
-            view.container,
-            reason::CRASH_LOOP_BACK_OFF,
-            // No count: a status must not tick.
-            &format!("exits with code {exit_code} and is started again, over and over"),
-        )),
-        (
-            ContainerState::Exited {
-                exit_code,
-                oom_killed,
-            },
-            _,
-        ) => {
-            let why = if *oom_killed {
-                ", killed for want of memory"
-            } else {
-                ""
-            };
-            Some(Trouble::of(
-                view.container,
-                reason::UNHEALTHY,
-                &format!("exited with code {exit_code}{why}"),
-            ))
-        }
-        (ContainerState::Paused, _) => {
-            Some(Trouble::of(view.container, reason::DRIFTED, "is paused by hand"))
-        }
-        (_, Health::Unhealthy) => Some(Trouble::of(
-            view.container,
-            reason::UNHEALTHY,
-            "is running and not healthy",
-        )),
-        _ => None,
-    }
 }

@@ -5,23 +5,24 @@
 //! optional `oldSelf` to null and converts every subtree once per ancestor.
 //!
 //! Weaker than Kubernetes: rules are not type-checked beyond names and fields ([`check`]); there is no cost budget,
-//! only the bounds on objects and rules; `cel.bind`, `sortBy` and comprehensions over two variables are refused when
-//! the schema is compiled; lists of type set and map compare in order.
+//! only the bounds on objects and rules; `cel.bind`, `sortBy`, comprehensions over two variables and type names with a
+//! package are refused when the schema is compiled; lists of type set and map compare in order.
 
 mod check;
 mod convert;
+mod program;
 
 #[cfg(test)]
 mod tests;
 
-use kube::core::cel::KubeCelExt as _;
 use kube::core::cel::cel::objects::OptionalValue;
-use kube::core::cel::cel::{Context, ExecutionError, ParseErrors, Program, Value as CelValue};
+use kube::core::cel::cel::{Context, ExecutionError, ParseErrors, Value as CelValue};
 use serde_json::Value;
 use std::sync::Arc;
 use thiserror::Error;
 
 pub(super) use check::Scope;
+use program::Program;
 
 use super::error::{ErrorKind, FieldError};
 use super::node::{Kind, Node};
@@ -34,8 +35,8 @@ const MESSAGE_LIMIT: usize = 5 * 1024;
 const RULE_LIMIT: usize = 64 * 1024;
 
 thread_local! {
-    /// All functions, no variables. Costly to make, so one per thread.
-    static FUNCTIONS: Context<'static> = Context::default().with_all();
+    /// All functions, no variables but the names of types. Costly to make, so one per thread.
+    static FUNCTIONS: Context<'static> = program::functions();
 }
 
 /// Why a rule cannot be compiled.

@@ -2,10 +2,12 @@
 //! schema. Kubernetes type-checks rules in full; this finds the mistakes people make.
 
 use kube::core::cel::cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr};
-use kube::core::cel::cel::{Context, ExecutionError, Program};
+use kube::core::cel::cel::common::ast::{LiteralValue, operators};
+use kube::core::cel::cel::{Context, ExecutionError};
 
 use super::RuleError;
 use super::convert::escape;
+use super::program::{Program, TYPE_NAMES};
 use crate::apiserver::schema::node::{Additional, Kind, Node};
 
 /// Where a rule stands.
@@ -19,22 +21,8 @@ pub(in crate::apiserver::schema) struct Scope {
     pub(in crate::apiserver::schema) nested: bool,
 }
 
-/// Type names, which are values in CEL.
-const TYPE_NAMES: [&str; 13] = [
-    "bool",
-    "bytes",
-    "double",
-    "duration",
-    "int",
-    "list",
-    "map",
-    "null_type",
-    "string",
-    "timestamp",
-    "type",
-    "uint",
-    "dyn",
-];
+/// A library of the `cel` crates that kube-apiserver 1.36 does not have.
+const NOT_IN_KUBERNETES: &str = "math.";
 
 /// What is known of an expression's value.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +90,14 @@ impl<'n> Checker<'_, 'n> {
                 for argument in &call.args {
                     let known = self.visit(argument)?;
                     first.get_or_insert(known);
+                }
+                if call.func_name == operators::OPT_INDEX
+                    && let Some(Known::Of(node)) = first
+                    && node.kind == Some(Kind::Object)
+                    && let Some(Expr::Literal(LiteralValue::String(name))) =
+                        call.args.get(1).map(|name| &name.expr)
+                {
+                    field(Known::Of(node), name.inner())?;
                 }
                 Ok(if call.func_name == "_[_]" {
                     element(first.unwrap_or(Known::Nothing))
@@ -175,6 +171,9 @@ impl<'n> Checker<'_, 'n> {
     fn is_function(&self, name: &str) -> bool {
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') {
             return true;
+        }
+        if name.starts_with(NOT_IN_KUBERNETES) {
+            return false;
         }
         match Program::compile(&format!("{name}()")).map(|call| call.execute(self.functions)) {
             Ok(Err(ExecutionError::UndeclaredReference(_))) | Err(_) => false,

@@ -11,7 +11,9 @@
 //! | a change fails longer than its deadline | False, the failure's | False `ProgressDeadlineExceeded` | – | True |
 //! | a change fails and is tried again (an image, say) | False, the failure's | True | True | – |
 //! | a change is on its way | False `Progressing` | True | True | – |
+//! | it is being taken off a device that is being deleted | False `Progressing` | True | True | – |
 //! | suspended or paused on the way | False `Suspended`, `DevicePaused` | False, the same | – | – |
+//! | a device is being deleted and keeps it | False `Deleting` | False, the same | – | – |
 //! | unhealthy, restarting, runtime away | False, which | False `Complete` | – | – |
 //! | no target is connected | Unknown `DeviceOffline` | False | – | – |
 //! | every connected target runs it healthily | True `Ready`, `Drifted` | False `Complete` | – | – |
@@ -83,7 +85,7 @@ pub(crate) fn workload_status(
             .or_else(|| stored.revision.clone()),
         ready_devices: Some(format!("{ready}/{desired}")),
         desired: Some(desired),
-        updated: Some(count(|d| d.updated)),
+        updated: Some(count(is_updated)),
         ready: Some(ready),
         drifted: Some(count(|d| d.drifted)),
         offline: Some(count(|d| matches!(d.verdict, Verdict::Offline(_)))),
@@ -115,6 +117,11 @@ fn is_ready(device: &OnDevice) -> bool {
         device.verdict,
         Verdict::Ready | Verdict::Unconfirmed { was_ready: true }
     )
+}
+
+/// Of one that was ready when it was last seen its stored status still counts.
+fn is_updated(device: &OnDevice) -> bool {
+    device.updated || matches!(device.verdict, Verdict::Unconfirmed { was_ready: true })
 }
 
 fn observe(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Vec<Observation> {
@@ -186,7 +193,8 @@ fn situation(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Conditions 
         return moving(&trouble.reason, message.clone(), reason::PROGRESSING, message);
     }
     if let Some((device, message)) = first(facts, |v| match v {
-        Verdict::Progressing(message) => Some(message),
+        Verdict::Progressing(message) => Some(message.as_str()),
+        Verdict::Removing => Some("is being taken off"),
         _ => None,
     }) {
         let message = format!("{ready}/{desired} ready; {}", on(device, message));

@@ -215,12 +215,19 @@ fn synced(facts: &DeviceFacts<'_>, report: &Report) -> Observation {
     if let Standing::Refused { code, message } = facts.standing {
         return no(reason::PLAN_REFUSED, format!("{code}: {message}"));
     }
-    if let RuntimeState::Unavailable { message } = &report.observed.runtime {
-        return no(reason::RUNTIME_UNAVAILABLE, message.clone());
+    match &report.observed.runtime {
+        RuntimeState::Unavailable { message } => return no(reason::RUNTIME_UNAVAILABLE, message.clone()),
+        RuntimeState::Unknown => {
+            let kind = ConditionType::Synced;
+            return Observation::unknown(kind, reason::UNCONFIRMED, "its runtime was not asked yet");
+        }
+        RuntimeState::Ready { .. } => {}
     }
-    let steps = facts.decision.plan.as_ref().map_or(&[][..], |plan| &plan.steps);
-    if report.busy || !steps.is_empty() || report.desired_digest != facts.decision.digest {
-        let message = match steps.first() {
+    let Some(plan) = &facts.decision.plan else {
+        return no(reason::HELD, "the device is being deleted".to_owned());
+    };
+    if report.busy || !plan.steps.is_empty() || report.desired_digest != facts.decision.digest {
+        let message = match plan.steps.first() {
             Some(step) => {
                 let object = match words::container(&step.action) {
                     Some(container) => format!("{}.{container}", step.workload),
@@ -245,19 +252,15 @@ fn synced(facts: &DeviceFacts<'_>, report: &Report) -> Observation {
     if let Some(message) = troubled {
         return no(reason::HELD, message);
     }
-    let held = facts
-        .decision
-        .plan
-        .iter()
-        .flat_map(|plan| &plan.held)
-        .find_map(|held| match &held.cause {
-            HeldCause::DriftObserved { fields } => Some(format!(
-                "{}: differs in {}, which is only observed",
-                held.key,
-                fields.join(", ")
-            )),
-            _ => None,
-        });
+    let held = plan.held.iter().find_map(|held| match &held.cause {
+        HeldCause::Orphaned => None,
+        HeldCause::DriftObserved { fields } => Some(format!(
+            "{}: differs in {}, which is only observed",
+            held.key,
+            fields.join(", ")
+        )),
+        cause => Some(format!("{}: {cause}", held.key)),
+    });
     match held {
         Some(message) => no(reason::HELD, message),
         None => Observation::new(

@@ -165,6 +165,28 @@ fn a_deleted_device_is_emptied_first() {
 }
 
 #[test]
+fn the_workloads_of_a_device_that_lingers_do_not_claim_to_run_there() {
+    for (policy, ready) in [
+        (json!({}), "False Progressing"),
+        (json!({"deletionPolicy": "Orphan"}), "False Deleting"),
+    ] {
+        let (mut rig, _) = running();
+        rig.apply(Kind::Device, "dev1", policy);
+        rig.add_finalizer(Kind::Device, "dev1", "other/one");
+        rig.advance(SECOND);
+        rig.delete(Kind::Device, "dev1");
+        rig.live(Duration::from_secs(10));
+        assert!(rig.exists(Kind::Device, "dev1"));
+        assert_eq!(rig.condition(Kind::Workload, "hello", "Ready"), ready);
+        // A spec that comes now is taken note of.
+        rig.workload("hello", "hello:2", &["dev1"]);
+        rig.advance(SECOND);
+        let status = rig.get_workload("hello").unwrap().status.unwrap();
+        assert_eq!(status.observed_generation, Some(2));
+    }
+}
+
+#[test]
 fn a_device_deleted_under_orphan_keeps_its_containers() {
     let (mut rig, dev) = running();
     rig.apply(Kind::Device, "dev1", json!({"deletionPolicy": "Orphan"}));
@@ -193,8 +215,7 @@ fn a_device_deleted_while_it_is_away_is_let_go_after_a_while_and_left_alone() {
 #[test]
 fn the_finalizers_of_others_are_theirs() {
     let (mut rig, dev) = running();
-    let key = longshore_crds::names::ObjectKey::new(super::rig::NS, "hello");
-    rig.add_finalizer(&key, "other/one");
+    rig.add_finalizer(Kind::Workload, "hello", "other/one");
     rig.delete(Kind::Workload, "hello");
     rig.advance(SECOND);
     assert!(rig.containers(&dev).is_empty());

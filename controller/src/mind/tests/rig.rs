@@ -306,13 +306,14 @@ impl Rig {
     }
 
     /// Another controller adds a finalizer of its own.
-    pub(super) fn add_finalizer(&mut self, key: &ObjectKey, finalizer: &str) {
-        let object = self.workloads.get_mut(key).unwrap();
+    pub(super) fn add_finalizer(&mut self, kind: Kind, name: &str, finalizer: &str) {
+        let key = ObjectKey::new(NS, name);
+        let object = self.objects(kind).get_mut(&key).unwrap();
         object["metadata"]["finalizers"]
             .as_array_mut()
             .unwrap()
             .push(json!(finalizer));
-        self.touched(Kind::Workload, key);
+        self.touched(kind, &key);
     }
 
     /// Somebody removes all finalizers: the object vanishes without us having a say.

@@ -6,6 +6,7 @@
 //! declaration changes or a growing back-off has passed, so a device that cannot do it is not asked for
 //! it all day. Fences only ever grow.
 
+mod ends;
 mod flight;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_bus::clock::IdSource;
-use longshore_bus::envelope::{CorrelationId, ErrorBody, ResponseEnvelope, Status, error_code};
+use longshore_bus::envelope::{CorrelationId, ErrorBody};
 use longshore_bus::topic::Requester;
 use longshore_bus::{DeviceId, Message, PublishError, PublishOutcome};
 use longshore_plan::desired::DesiredSet;
@@ -134,6 +135,8 @@ pub(crate) struct Dispatcher {
 
 /// The longest pause between two tries of the same thing.
 const BACKOFF_MOST: Duration = Duration::from_mins(5);
+/// How many tries in a row may follow each other without a pause.
+const AT_ONCE: u32 = 2;
 
 impl Dispatcher {
     /// Starts with a freshly acquired epoch.
@@ -154,6 +157,11 @@ impl Dispatcher {
         self.epoch = epoch;
         for (id, entry) in &mut self.devices {
             entry.n = 0;
+            // It was of no use under the old one.
+            let waits = entry.settled.as_ref().is_some_and(|s| s.end == End::Superseded);
+            if waits && entry.streak <= AT_ONCE {
+                entry.settled = None;
+            }
             self.timers.set_earlier(id, now);
         }
     }
@@ -239,7 +247,7 @@ impl Dispatcher {
             }
         }
         entry.settled = None;
-        entry.n += 1;
+        entry.n = entry.n.saturating_add(1);
         let fence = Fence {
             site: self.sender.site.clone(),
             epoch: self.epoch,
@@ -297,69 +305,6 @@ impl Dispatcher {
                 self.end(id, End::Unsendable(error.to_string()), now)
             }
         }
-    }
-
-    /// An answer of the device, to the plan or to one of its steps.
-    pub(crate) fn on_response(
-        &mut self,
-        id: &DeviceId,
-        response: &ResponseEnvelope,
-        now: Uptime,
-    ) -> Vec<Output> {
-        let Some(flight) = self.flight(id) else {
-            return Vec::new();
-        };
-        if !flight.owns(response.correlation_id) {
-            return Vec::new();
-        }
-        flight.heard(now);
-        let wake = flight.next_wake();
-        let ends = response.correlation_id == flight.correlation_id && response.is_final;
-        self.timers.set(id, wake);
-        if !ends {
-            return Vec::new();
-        }
-        match (response.status, &response.error) {
-            (Status::Failed, Some(error)) => self.on_error(id, error, now),
-            (Status::Cancelled, _) => self.end(id, End::Superseded, now),
-            _ => self.end(id, End::Answered, now),
-        }
-    }
-
-    fn on_error(&mut self, id: &DeviceId, error: &ErrorBody, now: Uptime) -> Vec<Output> {
-        match error.code.as_str() {
-            error_code::STALE_FENCE => self.on_stale_fence(id, error, now),
-            error_code::FOREIGN_SITE
-            | error_code::UNSUPPORTED_FIELD
-            | error_code::UNSUPPORTED_ACTION
-            | error_code::MALFORMED
-            | error_code::LEDGER_UNAVAILABLE => self.end(id, End::Refused(error.clone()), now),
-            error_code::EXPIRED => self.end(id, End::TimedOut, now),
-            _ => self.end(id, End::Answered, now),
-        }
-    }
-
-    /// The device has seen a higher fence of this site: of our own after a restored store, most likely.
-    fn on_stale_fence(&mut self, id: &DeviceId, error: &ErrorBody, now: Uptime) -> Vec<Output> {
-        let seen = error.details.get("seen").cloned();
-        let seen: Option<Fence> = seen.and_then(|seen| serde_json::from_value(seen).ok());
-        let Some(seen) = seen.filter(|seen| seen.site == self.sender.site) else {
-            return self.end(id, End::Refused(error.clone()), now);
-        };
-        let mut out = self.end(id, End::Superseded, now);
-        let Some(entry) = self.devices.get_mut(id) else {
-            return out;
-        };
-        if seen.epoch > self.epoch {
-            out.push(Output::NeedEpoch(seen.epoch));
-        } else {
-            if seen.epoch == self.epoch {
-                entry.n = entry.n.max(seen.n);
-            }
-            entry.settled = None;
-            out.push(Output::Reconsider(id.clone()));
-        }
-        out
     }
 
     /// The device is gone. It brings what it accepted to its end alone; what it did not is planned anew.
@@ -422,46 +367,5 @@ impl Dispatcher {
 
     fn flight(&mut self, id: &DeviceId) -> Option<&mut Flight> {
         self.devices.get_mut(id)?.flight.as_mut()
-    }
-
-    /// Ends the plan in flight and decides when the same may be sent again.
-    fn end(&mut self, id: &DeviceId, end: End, now: Uptime) -> Vec<Output> {
-        let Some(entry) = self.devices.get_mut(id) else {
-            return Vec::new();
-        };
-        let Some(flight) = entry.flight.take() else {
-            return Vec::new();
-        };
-        entry.streak = entry.streak.saturating_add(1);
-        let grown = |first: u64, factor: u32| {
-            let factor = factor.min(10);
-            Duration::from_secs(first << factor).min(BACKOFF_MOST)
-        };
-        let (same, changed) = match &end {
-            // A new report says what came of it. The first two tries may follow at once.
-            End::Answered | End::Superseded => {
-                let changed = match entry.streak {
-                    0..=2 => Duration::ZERO,
-                    more => grown(1, more - 2),
-                };
-                (grown(5, entry.streak - 1), changed)
-            }
-            End::TimedOut => (grown(2, entry.streak), grown(2, entry.streak)),
-            End::Offline => (Duration::ZERO, Duration::ZERO),
-            End::Refused(_) | End::Unsendable(_) => (BACKOFF_MOST, grown(5, entry.streak)),
-        };
-        let not_before = now + same;
-        entry.settled = Some(Settled {
-            digest: flight.digest,
-            basis: flight.basis,
-            end: end.clone(),
-            not_before,
-            not_before_if_changed: now + changed,
-        });
-        self.timers.set(id, not_before);
-        vec![
-            Output::Ended(id.clone(), flight.correlation_id, end),
-            Output::Reconsider(id.clone()),
-        ]
     }
 }

@@ -190,7 +190,7 @@ impl Draft {
         }
         match candidate.ending {
             Ending::Explicit(DeletionPolicy::Delete) => {
-                self.remove_traced(name, RemovalReason::Deleted, traces)
+                self.remove_traced(name, RemovalReason::Deleted, traces);
             }
             Ending::Explicit(DeletionPolicy::Orphan) | Ending::Collateral => {}
             Ending::Unexplained => self.keep(input, workload, name),
@@ -200,7 +200,7 @@ impl Draft {
                 }
             }
             Ending::Alive if !finalizer::has(workload, finalizer::WORKLOAD) => {
-                self.keep(input, workload, name)
+                self.keep(input, workload, name);
             }
             Ending::Alive => match candidate.rendered {
                 Ok(rendered) => {

@@ -109,7 +109,7 @@ impl World {
                     // Lost or refused: the agent asks again.
                     Ok(message) => drop(self.bus.publish(message).await),
                     Err(error) => {
-                        tracing::warn!(error = %chain(&error), "content cannot be read; the device asks again")
+                        tracing::warn!(error = %chain(&error), "content cannot be read; the device asks again");
                     }
                 }
                 Done::Served

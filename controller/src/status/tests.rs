@@ -68,7 +68,7 @@ impl Facts {
     fn status_after(&self, stored: &WorkloadStatus, now: i64) -> WorkloadStatus {
         let facts = WorkloadFacts {
             workload: &self.workload,
-            rendered: self.rendered.as_deref().map_err(|trouble| trouble),
+            rendered: self.rendered.as_deref(),
             devices: self.devices.iter().map(|(name, d)| (name.as_str(), d)).collect(),
             unknown: &self.unknown,
             leaving: self.leaving.iter().map(String::as_str).collect(),

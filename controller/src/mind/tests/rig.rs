@@ -40,7 +40,7 @@ struct FixedClock;
 
 impl Clock for FixedClock {
     fn now(&self) -> std::time::SystemTime {
-        std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+        std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
     }
 }
 
@@ -426,7 +426,7 @@ impl Rig {
                 self.published.push(message.topic.clone());
                 Done::Published(of, Ok(self.deliver(&message)))
             }
-            Effect::Write { target, patch } => self.write(target, patch),
+            Effect::Write { target, patch } => self.write(target, &patch),
             Effect::LookUpCrd { uid, .. } => Done::Crd(uid, self.crd),
             Effect::Serve { .. } => Done::Served,
             Effect::Tell { about, note } => {
@@ -530,7 +530,7 @@ impl Rig {
         self.report(id);
     }
 
-    fn write(&mut self, target: Target, patch: Value) -> Done {
+    fn write(&mut self, target: Target, patch: &Value) -> Done {
         self.writes.push((target.clone(), patch.clone()));
         let Some(object) = self.objects(target.kind).get_mut(&target.key) else {
             return Done::Written(target, Outcome::Gone, None);

@@ -51,7 +51,7 @@ fn facts() -> impl Strategy<Value = Facts> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn ready_is_said_only_when_every_connected_target_was_seen_ready(facts in facts()) {

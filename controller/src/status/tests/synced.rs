@@ -72,7 +72,7 @@ fn what_is_held_back_is_told_with_the_reason() {
 
     let mut watched = hello();
     watched.drift = longshore_plan::desired::DriftMode::Observe;
-    let mut observed = running(&[watched.clone()]);
+    let mut observed = running(std::slice::from_ref(&watched));
     observed.containers[0].engine_name = "by-hand".into();
     let mut world = World::new().birth();
     world.declared = vec![watched];
@@ -92,7 +92,7 @@ fn what_is_held_back_is_told_with_the_reason() {
 #[test]
 fn a_container_that_should_be_gone_and_cannot_be_removed_is_held() {
     let two = fixtures::workload("hello", &[("old", "hello:0"), ("web", "hello:1")]);
-    let mut observed = running(&[two.clone()]);
+    let mut observed = running(std::slice::from_ref(&two));
     observed.failures = vec![failure(
         &two,
         &two.containers[0],

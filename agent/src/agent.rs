@@ -182,7 +182,10 @@ impl Agent {
         let (ledger, _) = opened.map_err(StartError::Ledger)?;
         let ledger = Arc::new(ledger);
         let [own, all] = device_filters(&device);
-        let subscription = bus.subscribe(&[&own, &all]).await.map_err(StartError::Subscribe)?;
+        let subscription = bus
+            .subscribe(&[&own, &all])
+            .await
+            .map_err(StartError::Subscribe)?;
 
         let counters = Arc::new(Counters::default());
         let content = Arc::new(Content::open(storage.clone(), device.clone(), Arc::clone(&bus)).await);
@@ -206,7 +209,10 @@ impl Agent {
         let work = CancellationToken::new();
         let rest = CancellationToken::new();
         let mut tasks = Tasks::default();
-        tasks.add("observer", crate::observer::observe(Arc::clone(&view), ids.clone(), rest.clone()));
+        tasks.add(
+            "observer",
+            crate::observer::observe(Arc::clone(&view), ids.clone(), rest.clone()),
+        );
         let probing = Arc::new(Probing {
             view: Arc::clone(&view),
             ledger: Arc::clone(&ledger),
@@ -379,7 +385,11 @@ impl Tasks {
             Ok((id, ())) => (id, Ok(())),
             Err(error) => (error.id(), Err(error)),
         };
-        let name = self.names.iter().find(|(of, _)| *of == id).map_or("unknown", |(_, name)| name);
+        let name = self
+            .names
+            .iter()
+            .find(|(of, _)| *of == id)
+            .map_or("unknown", |(_, name)| name);
         Some((name, result))
     }
 }

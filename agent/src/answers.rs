@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use longshore_bus::clock::Clock;
-use longshore_bus::envelope::{
-    CorrelationId, ErrorBody, ResponseEnvelope, Status, VERSION, error_code,
-};
+use longshore_bus::envelope::{CorrelationId, ErrorBody, ResponseEnvelope, Status, VERSION, error_code};
 use longshore_bus::{DeviceId, Message, Properties, codec};
 use longshore_plan::step::StepOutcome;
 use serde_json::{Value, json};
@@ -91,9 +89,9 @@ impl Answer {
         let ended = outcome_of_step(outcome, 0);
         let details = match outcome {
             StepOutcome::Failed { reason, .. } => json!({ "reason": reason.as_str() }),
-            StepOutcome::Done { .. } | StepOutcome::PreconditionFailed { .. } | StepOutcome::Skipped { .. } => {
-                Value::Null
-            }
+            StepOutcome::Done { .. }
+            | StepOutcome::PreconditionFailed { .. }
+            | StepOutcome::Skipped { .. } => Value::Null,
         };
         Self {
             result: Some(json!({ "outcome": outcome })),
@@ -121,12 +119,20 @@ impl Answer {
 pub(crate) fn outcome_of_step(outcome: &StepOutcome, at: u64) -> CommandOutcome {
     let (status, code, error) = match outcome {
         StepOutcome::Done { .. } => (Status::Succeeded, 200, None),
-        StepOutcome::PreconditionFailed { found } => {
-            (Status::Failed, 409, Some((error_code::PRECONDITION_FAILED, found)))
+        StepOutcome::PreconditionFailed { found } => (
+            Status::Failed,
+            409,
+            Some((error_code::PRECONDITION_FAILED, found)),
+        ),
+        StepOutcome::Failed { message, .. } => {
+            (Status::Failed, 500, Some((error_code::STEP_FAILED, message)))
         }
-        StepOutcome::Failed { message, .. } => (Status::Failed, 500, Some((error_code::STEP_FAILED, message))),
         StepOutcome::Skipped { because } => {
-            let code = if because == SUPERSEDED { error_code::SUPERSEDED } else { error_code::STEP_FAILED };
+            let code = if because == SUPERSEDED {
+                error_code::SUPERSEDED
+            } else {
+                error_code::STEP_FAILED
+            };
             (Status::Cancelled, 410, Some((code, because)))
         }
     };

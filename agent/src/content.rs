@@ -90,10 +90,14 @@ impl Content {
         if let Ok(Some(bytes)) = self.storage.read(&path).await {
             return Ok(Value(bytes));
         }
-        let value = self.fetcher.fetch(digest).await.map_err(|why| ContentError::Missing {
-            what: what.to_owned(),
-            why,
-        })?;
+        let value = self
+            .fetcher
+            .fetch(digest)
+            .await
+            .map_err(|why| ContentError::Missing {
+                what: what.to_owned(),
+                why,
+            })?;
         let written = self.storage.write(&path, value.0.clone(), 0o600).await;
         written.map_err(|source| ContentError::Write {
             what: what.to_owned(),
@@ -140,7 +144,8 @@ impl Content {
             directories.insert(volume.clone(), self.storage.absolute(&directory));
         }
         files::write_manifest(&self.storage, key, hash, changeable).await?;
-        self.laid_out().insert((key.clone(), hash.clone()), changeable.clone());
+        self.laid_out()
+            .insert((key.clone(), hash.clone()), changeable.clone());
         Ok(directories)
     }
 

@@ -48,7 +48,8 @@ pub(crate) fn of_container(
 
 /// Whether the labels name this site and device.
 pub(crate) fn are_of(labels: &BTreeMap<String, String>, site: &str, device: &DeviceId) -> bool {
-    labels.get(SITE).is_some_and(|s| s == site) && labels.get(DEVICE).is_some_and(|d| *d == device.to_string())
+    labels.get(SITE).is_some_and(|s| s == site)
+        && labels.get(DEVICE).is_some_and(|d| *d == device.to_string())
 }
 
 /// The container the labels name, if they are whole.

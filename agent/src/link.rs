@@ -12,9 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_bus::clock::{Clock, IdSource};
-use longshore_bus::envelope::{
-    Birth, ContentResponse, ControllerSign, Gone, VERSION, action,
-};
+use longshore_bus::envelope::{Birth, ContentResponse, ControllerSign, Gone, VERSION, action};
 use longshore_bus::{Bus, DeviceId, LinkState, Message, Properties, Subscription, Topic, codec};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
@@ -107,9 +105,14 @@ impl Link {
             session,
             protocol: (VERSION, VERSION),
             agent_version: self.version.clone(),
-            actions: [action::PLAN_APPLY, action::CANCEL, action::OUTCOME_GET, action::REPORT_GET]
-                .map(str::to_owned)
-                .to_vec(),
+            actions: [
+                action::PLAN_APPLY,
+                action::CANCEL,
+                action::OUTCOME_GET,
+                action::REPORT_GET,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             features: FEATURES.map(str::to_owned).to_vec(),
             fence: self.ledger.state().accepted.as_ref().map(|a| a.fence.clone()),
             clock: self.clock.now_rfc3339(),
@@ -126,12 +129,20 @@ impl Link {
 
     /// Says goodbye: an orderly end sends no will.
     async fn end_session(&self) {
-        let Some(session) = self.session.send_replace(None) else { return };
+        let Some(session) = self.session.send_replace(None) else {
+            return;
+        };
         let gone = Gone {
             version: VERSION,
             session,
         };
-        publish(&*self.bus, &Topic::Gone(self.device.clone()), &gone, Properties::default()).await;
+        publish(
+            &*self.bus,
+            &Topic::Gone(self.device.clone()),
+            &gone,
+            Properties::default(),
+        )
+        .await;
     }
 
     /// Takes one message; whether it was a sign of a live controller.
@@ -182,7 +193,10 @@ impl Link {
     fn is_our_leader(&self, sign: &ControllerSign) -> bool {
         let state = self.ledger.state();
         state.site.as_ref().is_none_or(|site| *site == sign.site)
-            && state.accepted.as_ref().is_none_or(|a| sign.epoch >= a.fence.epoch)
+            && state
+                .accepted
+                .as_ref()
+                .is_none_or(|a| sign.epoch >= a.fence.epoch)
     }
 
     fn drop_unreadable(&self, topic: &str, error: &codec::DecodeError) {
@@ -206,7 +220,12 @@ fn topic_name(message: &Message) -> String {
 }
 
 /// Publishes one envelope; whether the bus took it. Whoever needs it asks again.
-pub(crate) async fn publish(bus: &dyn Bus, topic: &Topic, envelope: &impl Serialize, properties: Properties) -> bool {
+pub(crate) async fn publish(
+    bus: &dyn Bus,
+    topic: &Topic,
+    envelope: &impl Serialize,
+    properties: Properties,
+) -> bool {
     let topic = topic.to_string();
     let payload = match codec::encode(envelope) {
         Ok(payload) => payload,

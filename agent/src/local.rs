@@ -35,7 +35,11 @@ pub(crate) fn desired(
     held_back: impl Fn(&ContainerKey, &DesiredContainer) -> bool,
 ) -> DesiredSet {
     merge(current, target, |key, wanted| {
-        if held_back(key, wanted) { Choice::CurrentOrTarget } else { Choice::Target }
+        if held_back(key, wanted) {
+            Choice::CurrentOrTarget
+        } else {
+            Choice::Target
+        }
     })
 }
 

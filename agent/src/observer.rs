@@ -50,7 +50,10 @@ impl Snapshot {
     }
 
     /// Our containers of a key.
-    pub(crate) fn of<'a>(&'a self, key: &'a ContainerKey) -> impl Iterator<Item = &'a longshore_plan::observed::ObservedContainer> {
+    pub(crate) fn of<'a>(
+        &'a self,
+        key: &'a ContainerKey,
+    ) -> impl Iterator<Item = &'a longshore_plan::observed::ObservedContainer> {
         self.observed.containers.iter().filter(move |c| c.key == *key)
     }
 
@@ -133,7 +136,11 @@ impl View {
         // Of an earlier life's failures only the number of attempts is known, not when they were.
         let soon = Instant::now() + backoff::RETRY_FIRST;
         let failures = view.ledger.state();
-        view.retries().at = failures.failures.keys().map(|entry| (entry.clone(), soon)).collect();
+        view.retries().at = failures
+            .failures
+            .keys()
+            .map(|entry| (entry.clone(), soon))
+            .collect();
         view
     }
 
@@ -287,8 +294,14 @@ impl View {
         Ok(())
     }
 
-    async fn our_networks(&self, state: &LedgerState, records: &mut Vec<Record>) -> Result<Vec<String>, RuntimeError> {
-        let Some(site) = &state.site else { return Ok(Vec::new()) };
+    async fn our_networks(
+        &self,
+        state: &LedgerState,
+        records: &mut Vec<Record>,
+    ) -> Result<Vec<String>, RuntimeError> {
+        let Some(site) = &state.site else {
+            return Ok(Vec::new());
+        };
         let mut found = Vec::new();
         for network in self.runtime.networks().await? {
             if !labels::are_of(&network.labels, site, &self.device) {
@@ -325,7 +338,13 @@ impl View {
         if state.site.is_none() {
             return Ok(BTreeSet::new());
         }
-        let all: BTreeSet<String> = self.runtime.volumes().await?.into_iter().map(|v| v.name).collect();
+        let all: BTreeSet<String> = self
+            .runtime
+            .volumes()
+            .await?
+            .into_iter()
+            .map(|v| v.name)
+            .collect();
         let (found, gone): (BTreeSet<_>, BTreeSet<_>) =
             state.volumes.keys().cloned().partition(|name| all.contains(name));
         records.extend(gone.into_iter().map(|name| Record::VolumeGone { name }));
@@ -356,7 +375,8 @@ impl View {
 /// Whether a container has just been found to have run to its end.
 fn completed(owned: &OwnedContainer, detail: &ContainerDetail, state: &LedgerState) -> Option<Record> {
     let applied = state.applied.get(&owned.key)?;
-    let exited_well = matches!(detail.state, ContainerState::Exited { exit_code: 0, .. }) && !detail.started_at.is_empty();
+    let exited_well =
+        matches!(detail.state, ContainerState::Exited { exit_code: 0, .. }) && !detail.started_at.is_empty();
     if applied.completed || applied.hash != owned.hash || !exited_well {
         return None;
     }

@@ -89,12 +89,17 @@ pub(crate) async fn probe(probing: Arc<Probing>, stop: CancellationToken) {
             keep
         });
         for assignment in assignments {
-            if workers.get(&assignment.id).is_some_and(|(now, _)| *now == assignment) {
+            if workers
+                .get(&assignment.id)
+                .is_some_and(|(now, _)| *now == assignment)
+            {
                 continue;
             }
             let start = (assignment.id.clone(), assignment.started_at.clone());
             // Only its declaration changed: the start is not a new one.
-            let known_start = workers.get(&assignment.id).is_some_and(|(now, _)| now.started_at == start.1);
+            let known_start = workers
+                .get(&assignment.id)
+                .is_some_and(|(now, _)| now.started_at == start.1);
             let before_us = known_start || known_before.as_ref().is_some_and(|known| known.contains(&start));
             let worker = Worker {
                 probing: Arc::clone(&probing),

@@ -12,7 +12,11 @@ use crate::runtime::RegistryAuth;
 /// Docker Hub's name in image references.
 const HUB: &str = "docker.io";
 /// What `docker login` writes for Docker Hub.
-const HUB_ALIASES: [&str; 3] = ["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+const HUB_ALIASES: [&str; 3] = [
+    "index.docker.io",
+    "registry-1.docker.io",
+    "registry.hub.docker.com",
+];
 
 /// A `.dockerconfigjson` that cannot be read. Never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +49,11 @@ pub(crate) fn server_of(image: &str) -> &str {
 pub(crate) fn credentials(config: &[u8], image: &str) -> Result<Option<RegistryAuth>, InvalidPullSecret> {
     let config: DockerConfig = serde_json::from_slice(config).map_err(|_| InvalidPullSecret)?;
     let wanted = canonical(server_of(image));
-    let Some((server, entry)) = config.auths.into_iter().find(|(server, _)| canonical(server) == wanted) else {
+    let Some((server, entry)) = config
+        .auths
+        .into_iter()
+        .find(|(server, _)| canonical(server) == wanted)
+    else {
         return Ok(None);
     };
     let decoded = |auth: String| {
@@ -90,7 +98,10 @@ mod tests {
             ("docker.io/library/hello", "docker.io"),
             ("localhost/hello", "localhost"),
             ("localhost:5000/hello:1", "localhost:5000"),
-            ("registry.example.com/team/hello@sha256:00", "registry.example.com"),
+            (
+                "registry.example.com/team/hello@sha256:00",
+                "registry.example.com",
+            ),
         ] {
             assert_eq!(server_of(image), server, "{image}");
         }
@@ -106,13 +117,21 @@ mod tests {
         let found = |image| credentials(config.as_bytes(), image).unwrap();
         assert_eq!(found("hello").unwrap().username, "hub");
         let robot = found("r.example.com:5000/a/b:1").unwrap();
-        assert_eq!((robot.username.as_str(), robot.password.as_str()), ("robot", "p:w"));
+        assert_eq!(
+            (robot.username.as_str(), robot.password.as_str()),
+            ("robot", "p:w")
+        );
         assert_eq!(found("other.example.com/a"), None);
     }
 
     #[test]
     fn what_is_no_pull_secret_is_refused_without_quoting_it() {
-        for config in ["", "hunter2", r#"{"auths":{"docker.io":{"auth":"hunter2"}}}"#, r#"{"auths":{"docker.io":{}}}"#] {
+        for config in [
+            "",
+            "hunter2",
+            r#"{"auths":{"docker.io":{"auth":"hunter2"}}}"#,
+            r#"{"auths":{"docker.io":{}}}"#,
+        ] {
             let error = credentials(config.as_bytes(), "hello").unwrap_err();
             assert!(!error.to_string().contains("hunter2"));
         }

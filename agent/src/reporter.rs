@@ -203,7 +203,13 @@ impl Reporter {
             clock: self.clock.now_rfc3339(),
         };
         // One that is lost is missed by nobody: three are.
-        publish(&*self.bus, &Topic::Alive(self.device.clone()), &alive, Properties::default()).await;
+        publish(
+            &*self.bus,
+            &Topic::Alive(self.device.clone()),
+            &alive,
+            Properties::default(),
+        )
+        .await;
     }
 }
 

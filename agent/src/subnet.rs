@@ -45,7 +45,9 @@ impl FromStr for Cidr {
     type Err = InvalidCidr;
 
     fn from_str(text: &str) -> Result<Self, InvalidCidr> {
-        let invalid = || InvalidCidr { text: text.to_owned() };
+        let invalid = || InvalidCidr {
+            text: text.to_owned(),
+        };
         let (address, prefix) = text.split_once('/').ok_or_else(invalid)?;
         let address: Ipv4Addr = address.parse().map_err(|_| invalid())?;
         let prefix: u8 = prefix.parse().map_err(|_| invalid())?;
@@ -92,7 +94,8 @@ impl Taken {
 
     /// Adds subnets in CIDR form; IPv6 ones cannot collide with ours.
     pub(crate) fn add(&mut self, subnets: &[String]) {
-        self.0.extend(subnets.iter().filter_map(|s| s.parse::<Cidr>().ok()));
+        self.0
+            .extend(subnets.iter().filter_map(|s| s.parse::<Cidr>().ok()));
     }
 }
 

@@ -73,7 +73,9 @@ impl Fetcher {
             if total > MAX_VALUE {
                 return Err("it is larger than 1 MiB");
             }
-            let data = STANDARD.decode(&response.data).map_err(|_| "its transport is damaged")?;
+            let data = STANDARD
+                .decode(&response.data)
+                .map_err(|_| "its transport is damaged")?;
             let length = offset + data.len() as u64;
             if data.len() > ContentResponse::CHUNK || length > total || (data.is_empty() && length < total) {
                 return Err("its transport is damaged");
@@ -115,7 +117,9 @@ impl Fetcher {
             digest: digest.clone(),
             offset,
         };
-        let Ok(payload) = codec::encode(&request) else { return };
+        let Ok(payload) = codec::encode(&request) else {
+            return;
+        };
         let message = Message {
             topic: Topic::ContentRequest(self.device.clone()).to_string(),
             payload,

@@ -41,8 +41,16 @@ pub(super) fn fixed(spec: &ContainerSpec) -> Files {
 
 fn container_directory(key: &ContainerKey, hash: &SpecHash) -> String {
     // A hash comes from outside: only its digest is surely a file name.
-    let safe = hash.0.bytes().all(|b| b.is_ascii_alphanumeric() || b == b':' || b == b'-') && !hash.0.is_empty();
-    let hash = if safe { hash.0.replace(':', "-") } else { digest_hex(hash) };
+    let safe = hash
+        .0
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b':' || b == b'-')
+        && !hash.0.is_empty();
+    let hash = if safe {
+        hash.0.replace(':', "-")
+    } else {
+        digest_hex(hash)
+    };
     format!("{ROOT}/{key}/{hash}")
 }
 
@@ -89,7 +97,10 @@ async fn swap(storage: &Storage, directory: &str, data: &str, files: &[ContentFi
     storage.make_dir(ROOT, 0o700).await?;
     storage.make_dir(&format!("{directory}/{data}"), 0o755).await?;
     storage.link(&format!("{directory}/{DATA}"), data).await?;
-    let visible: BTreeSet<&str> = files.iter().filter_map(|file| file.path.split('/').next()).collect();
+    let visible: BTreeSet<&str> = files
+        .iter()
+        .filter_map(|file| file.path.split('/').next())
+        .collect();
     for name in &visible {
         storage
             .link(&format!("{directory}/{name}"), &format!("{DATA}/{name}"))
@@ -131,7 +142,9 @@ pub(super) async fn write_manifest(
         files: files.clone(),
     };
     let bytes = serde_json::to_vec(&manifest).expect("a manifest has string keys only");
-    let written = storage.write(&format!("{directory}/{MANIFEST}"), bytes, 0o600).await;
+    let written = storage
+        .write(&format!("{directory}/{MANIFEST}"), bytes, 0o600)
+        .await;
     written.map_err(|source| failed(&key.to_string(), source))
 }
 

@@ -33,7 +33,9 @@ impl Executor {
     ) -> Result<Effects, Trouble> {
         self.wait_for_dependencies(workload, container).await?;
         self.claim_ports(container, None).await?;
-        let request = self.request(workload, container, container.engine_name.clone()).await?;
+        let request = self
+            .request(workload, container, container.engine_name.clone())
+            .await?;
         let created = self.tools.runtime.create(&request).await;
         let id = created.map_err(|e| self.trouble(e, FailureReason::CreateFailed))?;
         let owned = OwnedContainer {
@@ -51,7 +53,11 @@ impl Executor {
         Ok(Effects::changed(vec![applied(workload, container)]))
     }
 
-    pub(super) async fn start(&mut self, desired: &DesiredSet, object: &ObservedContainer) -> Result<Effects, Trouble> {
+    pub(super) async fn start(
+        &mut self,
+        desired: &DesiredSet,
+        object: &ObservedContainer,
+    ) -> Result<Effects, Trouble> {
         let state = self.tools.ledger.state();
         let declaration = desired
             .container(&object.key)
@@ -66,7 +72,10 @@ impl Executor {
         let started = self.tools.runtime.start(&object.id).await;
         started.map_err(|e| self.trouble(e, FailureReason::StartFailed))?;
         let mut records = Vec::new();
-        if let Some((workload, container)) = desired.container(&object.key).filter(|(_, c)| c.hash == object.hash) {
+        if let Some((workload, container)) = desired
+            .container(&object.key)
+            .filter(|(_, c)| c.hash == object.hash)
+        {
             self.watch(workload, container, &object.id);
             if same_config(&object.config, &container.config) {
                 records.push(applied(workload, container));
@@ -98,7 +107,9 @@ impl Executor {
                         && !matches!(step.reason, Reason::Drifted { .. }) =>
                 {
                     tracing::info!(container = %object.key, %error, "replaced instead of updated");
-                    return self.replace(workload, wanted, &object.id, id.map(str::to_owned)).await;
+                    return self
+                        .replace(workload, wanted, &object.id, id.map(str::to_owned))
+                        .await;
                 }
                 Err(error) => return Err(self.trouble(error, FailureReason::UpdateFailed)),
             }
@@ -113,11 +124,19 @@ impl Executor {
                 sent.map_err(|e| self.trouble(e, FailureReason::UpdateFailed))?;
             }
         }
-        let records = if wanted.hash == object.hash { vec![applied(workload, wanted)] } else { Vec::new() };
+        let records = if wanted.hash == object.hash {
+            vec![applied(workload, wanted)]
+        } else {
+            Vec::new()
+        };
         Ok(Effects::changed(records))
     }
 
-    async fn update_networks(&mut self, wanted: &DesiredContainer, object: &ObservedContainer) -> Result<(), Trouble> {
+    async fn update_networks(
+        &mut self,
+        wanted: &DesiredContainer,
+        object: &ObservedContainer,
+    ) -> Result<(), Trouble> {
         let (want, have) = (&wanted.config.networks, &object.config.networks);
         // Joined before left: it is never without any.
         for network in want.iter().filter(|n| !have.contains(n)) {
@@ -132,7 +151,11 @@ impl Executor {
         Ok(())
     }
 
-    pub(super) async fn remove(&mut self, desired: &DesiredSet, object: &ObservedContainer) -> Result<Effects, Trouble> {
+    pub(super) async fn remove(
+        &mut self,
+        desired: &DesiredSet,
+        object: &ObservedContainer,
+    ) -> Result<Effects, Trouble> {
         if object.state.is_up() {
             let grace = self.grace_of(&object.id);
             let stopped = self.tools.runtime.stop(&object.id, grace).await;
@@ -189,7 +212,10 @@ impl Executor {
         self.liveness.retain(|id, b| {
             snapshot.container(id).is_some() && now.duration_since(b.last) < LIVENESS_FORGIVEN
         });
-        let entry = self.liveness.entry(request.id).or_insert(LivenessBackoff { count: 0, last: now });
+        let entry = self
+            .liveness
+            .entry(request.id)
+            .or_insert(LivenessBackoff { count: 0, last: now });
         entry.count = entry.count.saturating_add(1);
         entry.last = now;
         self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
@@ -205,7 +231,9 @@ impl Executor {
     ) -> Result<CreateRequest, Trouble> {
         let state = self.tools.ledger.state();
         let Some(site) = &state.site else {
-            return Err(Failed::waiting(FailureReason::CreateFailed, "the device belongs to no site yet").into());
+            return Err(
+                Failed::waiting(FailureReason::CreateFailed, "the device belongs to no site yet").into(),
+            );
         };
         let env = self.tools.content.environment(&container.spec).await;
         let env = env.map_err(|e| content_trouble(&e))?;
@@ -220,7 +248,13 @@ impl Executor {
             resources: container.config.resources.clone(),
             networks: container.config.networks.clone(),
             alias: container.name.to_string(),
-            labels: labels::of_container(site, &self.tools.device, &key, &workload.revision, &container.hash),
+            labels: labels::of_container(
+                site,
+                &self.tools.device,
+                &key,
+                &workload.revision,
+                &container.hash,
+            ),
             stop_grace_period: grace(container),
         })
     }

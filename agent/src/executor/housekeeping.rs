@@ -53,7 +53,9 @@ impl Executor {
         let mut records = Vec::new();
         let view = &self.tools.view;
         self.unready.retain(|id, unready| {
-            let Some(container) = snapshot.container(id) else { return false };
+            let Some(container) = snapshot.container(id) else {
+                return false;
+            };
             let completed = matches!(container.state, ContainerState::Exited { exit_code: 0, .. });
             if container.health == Health::Healthy || completed {
                 return false;
@@ -61,7 +63,10 @@ impl Executor {
             if now < unready.deadline {
                 return true;
             }
-            let said = view.health().words(id).map_or_else(String::new, |words| format!(": {words}"));
+            let said = view
+                .health()
+                .words(id)
+                .map_or_else(String::new, |words| format!(": {words}"));
             records.push(Record::Failed(FailureRecord {
                 key: unready.key.clone(),
                 hash: unready.hash.clone(),
@@ -156,7 +161,10 @@ impl Executor {
         let mut by_workload: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (reference, image) in &state.images {
             if !used.contains(reference.as_str()) {
-                by_workload.entry(&image.workload).or_default().push((image.at, reference));
+                by_workload
+                    .entry(&image.workload)
+                    .or_default()
+                    .push((image.at, reference));
             }
         }
         for (workload, mut images) in by_workload {

@@ -67,7 +67,10 @@ impl Executor {
         } else {
             Vec::new()
         };
-        Ok(Effects { changed: !same, records })
+        Ok(Effects {
+            changed: !same,
+            records,
+        })
     }
 
     /// Pulls with each of the workload's credentials for the registry, or without any.
@@ -86,7 +89,10 @@ impl Executor {
         }
         let mut last = None;
         for auth in &tries {
-            match self.pull_once(workload, container, image, auth.as_ref(), id).await? {
+            match self
+                .pull_once(workload, container, image, auth.as_ref(), id)
+                .await?
+            {
                 Ok(info) => return Ok(info),
                 Err(error) => {
                     let other_may_work = matches!(
@@ -117,7 +123,11 @@ impl Executor {
     }
 
     /// The credentials for the image's registry, and words about those that could not be used.
-    async fn credentials(&self, workload: &DesiredWorkload, image: &str) -> (Vec<RegistryAuth>, Option<String>) {
+    async fn credentials(
+        &self,
+        workload: &DesiredWorkload,
+        image: &str,
+    ) -> (Vec<RegistryAuth>, Option<String>) {
         let mut found = Vec::new();
         let mut unread = None;
         for secret in &workload.image_pull_secrets {
@@ -174,8 +184,17 @@ impl Executor {
     }
 
     fn tell_progress(&self, id: Option<&str>, progress: &mut watch::Receiver<PullProgress>) {
-        let Some(id) = id.and_then(correlation) else { return };
-        let Some(topic) = self.tools.ledger.state().next.as_ref().map(|n| n.response_topic.clone()) else {
+        let Some(id) = id.and_then(correlation) else {
+            return;
+        };
+        let Some(topic) = self
+            .tools
+            .ledger
+            .state()
+            .next
+            .as_ref()
+            .map(|n| n.response_topic.clone())
+        else {
             return;
         };
         let PullProgress {
@@ -192,7 +211,9 @@ impl Executor {
         workload: &DnsLabel,
         name: &str,
     ) -> Result<Effects, Trouble> {
-        let declared = desired.workload(workload).and_then(|w| w.networks.iter().find(|n| n.name == name));
+        let declared = desired
+            .workload(workload)
+            .and_then(|w| w.networks.iter().find(|n| n.name == name));
         let (Some(network), Some(site)) = (declared, self.tools.ledger.state().site.clone()) else {
             return Err(Trouble::Precondition {
                 found: "the network is not in the desired set".to_owned(),
@@ -250,7 +271,9 @@ impl Executor {
         }
         let removed = self.tools.runtime.remove_network(name).await;
         removed.map_err(|e| self.trouble(e, FailureReason::RemoveFailed))?;
-        Ok(Effects::changed(vec![Record::NetworkGone { name: name.to_owned() }]))
+        Ok(Effects::changed(vec![Record::NetworkGone {
+            name: name.to_owned(),
+        }]))
     }
 
     pub(super) async fn create_volume(
@@ -259,7 +282,9 @@ impl Executor {
         workload: &DnsLabel,
         name: &str,
     ) -> Result<Effects, Trouble> {
-        let declared = desired.workload(workload).and_then(|w| w.volumes.iter().find(|v| v.name == name));
+        let declared = desired
+            .workload(workload)
+            .and_then(|w| w.volumes.iter().find(|v| v.name == name));
         let (Some(volume), Some(site)) = (declared, self.tools.ledger.state().site.clone()) else {
             return Err(Trouble::Precondition {
                 found: "the volume is not in the desired set".to_owned(),
@@ -275,7 +300,11 @@ impl Executor {
             made.map_err(|e| self.trouble(e, FailureReason::VolumeFailed))?;
         }
         // One we did not make is attached and noted, and never removed whatever is asked.
-        let reclaim = if ours { volume.reclaim } else { ReclaimPolicy::Retain };
+        let reclaim = if ours {
+            volume.reclaim
+        } else {
+            ReclaimPolicy::Retain
+        };
         let owned = Record::VolumeOwned(OwnedVolume {
             name: name.to_owned(),
             workload: workload.to_string(),
@@ -289,12 +318,18 @@ impl Executor {
 
     pub(super) async fn remove_volume(&mut self, name: &str) -> Result<Effects, Trouble> {
         let state = self.tools.ledger.state();
-        if state.volumes.get(name).is_none_or(|v| v.reclaim != ReclaimPolicy::Delete) {
+        if state
+            .volumes
+            .get(name)
+            .is_none_or(|v| v.reclaim != ReclaimPolicy::Delete)
+        {
             return Err(not_ours("volume", name));
         }
         let removed = self.tools.runtime.remove_volume(name).await;
         removed.map_err(|e| self.trouble(e, FailureReason::RemoveFailed))?;
-        Ok(Effects::changed(vec![Record::VolumeGone { name: name.to_owned() }]))
+        Ok(Effects::changed(vec![Record::VolumeGone {
+            name: name.to_owned(),
+        }]))
     }
 }
 

@@ -33,7 +33,11 @@ enum Barred {
 impl Executor {
     /// Brings the journaled plan to its end, or as far as a newer one lets it.
     pub(super) async fn finish_plan(&mut self, next: Next) -> Result<(), Interrupt> {
-        let queue = if self.stale { self.made_again(&next).await? } else { as_given(&next) };
+        let queue = if self.stale {
+            self.made_again(&next).await?
+        } else {
+            as_given(&next)
+        };
         let desired = next.command.desired.clone();
         self.run_queue(&desired, queue, Some(&next)).await?;
         self.end_plan().await?;
@@ -55,7 +59,10 @@ impl Executor {
             .collect();
         let numbered = plan.steps.into_iter().map(|step| {
             let same = |s: &&NumberedStep| s.step.workload == step.workload && s.step.action == step.action;
-            let id = open.iter().position(same).map(|at| open.remove(at).correlation_id.clone());
+            let id = open
+                .iter()
+                .position(same)
+                .map(|at| open.remove(at).correlation_id.clone());
             Queued { id, step }
         });
         Ok(numbered.collect())
@@ -101,7 +108,13 @@ impl Executor {
         Ok(all_done)
     }
 
-    fn barred(&self, queue: &[Queued], at: usize, plan: Option<&Next>, failed: &BTreeSet<DnsLabel>) -> Option<Barred> {
+    fn barred(
+        &self,
+        queue: &[Queued],
+        at: usize,
+        plan: Option<&Next>,
+        failed: &BTreeSet<DnsLabel>,
+    ) -> Option<Barred> {
         let state = self.tools.ledger.state();
         let step = &queue[at].step;
         match plan {
@@ -119,7 +132,9 @@ impl Executor {
             return Some(Barred::Workload(CANCELLED.to_owned()));
         }
         if failed.contains(&step.workload) {
-            return Some(Barred::Workload("an earlier step of its workload was not done".to_owned()));
+            return Some(Barred::Workload(
+                "an earlier step of its workload was not done".to_owned(),
+            ));
         }
         // Nothing is stopped for a step that will not be taken.
         if let (Action::StopContainer { .. }, Reason::NeededBy { .. }) = (&step.action, &step.reason) {
@@ -127,7 +142,9 @@ impl Executor {
                 .iter()
                 .find(|q| !matches!(q.step.action, Action::StopContainer { .. }));
             if beneficiary.is_some_and(|q| failed.contains(&q.step.workload)) {
-                return Some(Barred::Workload("the step it makes way for is not taken".to_owned()));
+                return Some(Barred::Workload(
+                    "the step it makes way for is not taken".to_owned(),
+                ));
             }
         }
         None
@@ -162,12 +179,15 @@ impl Executor {
     async fn end_plan(&mut self) -> Result<(), Interrupt> {
         let snapshot = self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
         let state = self.tools.ledger.state();
-        let Some(next) = state.next.clone() else { return Ok(()) };
+        let Some(next) = state.next.clone() else {
+            return Ok(());
+        };
         let overtaken = state.pending.is_some();
         for step in &next.command.steps {
             if !next.outcomes.contains_key(&step.correlation_id) {
                 // Only a plan that was made again leaves some: they were not needed any more.
-                self.record_end(&step.correlation_id, StepOutcome::Done { changed: false }).await?;
+                self.record_end(&step.correlation_id, StepOutcome::Done { changed: false })
+                    .await?;
             }
         }
         let mut records = self.found_applied(&next.command.desired, &snapshot);
@@ -180,10 +200,17 @@ impl Executor {
         };
         records.push(Record::PlanEnded { outcome });
         self.append(records).await?;
-        let over: BTreeSet<_> = next.command.steps.iter().filter_map(|s| correlation(&s.correlation_id)).collect();
+        let over: BTreeSet<_> = next
+            .command
+            .steps
+            .iter()
+            .filter_map(|s| correlation(&s.correlation_id))
+            .collect();
         let cancellations = &self.tools.cancellations;
         cancellations.forget(|id| id == next.correlation_id || over.contains(&id));
-        self.tools.answers.send(next.correlation_id, &next.response_topic, answer);
+        self.tools
+            .answers
+            .send(next.correlation_id, &next.response_topic, answer);
         self.tools.view.compose();
         self.collect_unused().await;
         Ok(())
@@ -205,7 +232,10 @@ impl Executor {
         {
             return Ok(Turn::Idle(Some(*at + LOCAL_PAUSE)));
         }
-        tracing::info!(steps = plan.steps.len(), "no controller is in charge: a local plan is carried out");
+        tracing::info!(
+            steps = plan.steps.len(),
+            "no controller is in charge: a local plan is carried out"
+        );
         self.append(vec![Record::LocalPlan {
             steps: plan.steps.len(),
             at: self.stamp(),
@@ -255,8 +285,15 @@ pub(crate) fn unrecorded_failures(
     outcomes: &BTreeMap<String, StepOutcome>,
 ) -> Vec<FailureRecord> {
     let mut failures: Vec<FailureRecord> = Vec::new();
-    for step in command.steps.iter().filter(|s| !outcomes.contains_key(&s.correlation_id)) {
-        let wanted = step.step.container().and_then(|key| Some((command.desired.container(&key)?.1, key)));
+    for step in command
+        .steps
+        .iter()
+        .filter(|s| !outcomes.contains_key(&s.correlation_id))
+    {
+        let wanted = step
+            .step
+            .container()
+            .and_then(|key| Some((command.desired.container(&key)?.1, key)));
         if let Some((wanted, key)) = wanted
             && !failures.iter().any(|f| f.key == key)
         {
@@ -334,10 +371,17 @@ impl Counts {
         };
         CommandOutcome {
             status: Status::Failed,
-            code: if self.failed == 0 && self.refused > 0 { 409 } else { 500 },
+            code: if self.failed == 0 && self.refused > 0 {
+                409
+            } else {
+                500
+            },
             error: Some((
                 code.to_owned(),
-                format!("{} steps failed, {} were refused, {} skipped", self.failed, self.refused, self.skipped),
+                format!(
+                    "{} steps failed, {} were refused, {} skipped",
+                    self.failed, self.refused, self.skipped
+                ),
             )),
             at,
         }

@@ -15,12 +15,26 @@ impl Executor {
     /// Refuses to go on while a host port that `wanted` publishes is somebody else's, and names who has it.
     /// The ports of `old` are given up for it. What runs on the host's network is left to the engine: its
     /// ports are its process's own affair.
-    pub(super) async fn claim_ports(&self, wanted: &DesiredContainer, old: Option<&EngineId>) -> Result<(), Trouble> {
+    pub(super) async fn claim_ports(
+        &self,
+        wanted: &DesiredContainer,
+        old: Option<&EngineId>,
+    ) -> Result<(), Trouble> {
         if wanted.spec.host_network {
             return Ok(());
         }
         let published = wanted.spec.ports.iter();
-        let claim = |p: &Port| p.host_port.map(|port| (HostPort { port, protocol: p.protocol }, p.host_ip));
+        let claim = |p: &Port| {
+            p.host_port.map(|port| {
+                (
+                    HostPort {
+                        port,
+                        protocol: p.protocol,
+                    },
+                    p.host_ip,
+                )
+            })
+        };
         let claims: Vec<(HostPort, Option<IpAddr>)> = published.filter_map(claim).collect();
         if claims.is_empty() {
             return Ok(());
@@ -37,7 +51,10 @@ impl Executor {
         for (port, address) in claims.into_iter().filter(|(port, _)| !given_up.contains(port)) {
             let holder = unmanaged_holder(&snapshot, port).or_else(|| {
                 let taken = listeners.iter().any(|l| l.excludes(port, address));
-                taken.then(|| managed_holder(&snapshot, port).unwrap_or_else(|| "a program that is no container".to_owned()))
+                taken.then(|| {
+                    managed_holder(&snapshot, port)
+                        .unwrap_or_else(|| "a program that is no container".to_owned())
+                })
             });
             if let Some(holder) = holder {
                 let message = format!("host port {} is held by {holder}", port.port);
@@ -65,5 +82,8 @@ fn unmanaged_holder(snapshot: &Snapshot, port: HostPort) -> Option<String> {
 fn managed_holder(snapshot: &Snapshot, port: HostPort) -> Option<String> {
     let mut ours = snapshot.observed.containers.iter();
     let holder = ours.find(|c| c.state.is_up() && c.host_ports.contains(&port))?;
-    Some(format!("container {} of workload {}", holder.key.container, holder.key.workload))
+    Some(format!(
+        "container {} of workload {}",
+        holder.key.container, holder.key.workload
+    ))
 }

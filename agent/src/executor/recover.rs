@@ -31,7 +31,9 @@ impl Executor {
 
     /// Stops a container so that the engine does not start it again, not even at its next start.
     pub(super) async fn quieten(&mut self, id: &EngineId) -> Result<(), Trouble> {
-        let Some(detail) = self.inspect(id).await? else { return Ok(()) };
+        let Some(detail) = self.inspect(id).await? else {
+            return Ok(());
+        };
         if detail.restart_policy != RestartPolicy::Never {
             let updated = self
                 .tools

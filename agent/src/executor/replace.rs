@@ -57,7 +57,13 @@ impl Executor {
         };
         let key = workload.key(container);
         let resting = matches!(old.state, ContainerState::Created | ContainerState::Dead)
-            || self.tools.ledger.state().applied.get(&key).is_some_and(|a| a.completed);
+            || self
+                .tools
+                .ledger
+                .state()
+                .applied
+                .get(&key)
+                .is_some_and(|a| a.completed);
         let mut alone = workload.clone();
         alone.containers.retain(|c| c.name == container.name);
         let journal = ReplaceJournal {
@@ -86,8 +92,13 @@ impl Executor {
             self.append(vec![Record::ReplaceEnded]).await?;
             return Ok(());
         };
-        let concerning = Some((journal.key.clone(), wanted.hash.clone(), config_digest(&wanted.config)));
-        self.end_step(journal.step.as_deref(), &concerning, result).await?;
+        let concerning = Some((
+            journal.key.clone(),
+            wanted.hash.clone(),
+            config_digest(&wanted.config),
+        ));
+        self.end_step(journal.step.as_deref(), &concerning, result)
+            .await?;
         Ok(())
     }
 
@@ -117,7 +128,11 @@ impl Executor {
         }
     }
 
-    async fn create_next(&mut self, journal: &ReplaceJournal, wanted: &DesiredContainer) -> Result<EngineId, Trouble> {
+    async fn create_next(
+        &mut self,
+        journal: &ReplaceJournal,
+        wanted: &DesiredContainer,
+    ) -> Result<EngineId, Trouble> {
         let name = next_name(&wanted.engine_name);
         // After a crash it may be there: the relist adopts it by name and hash.
         let snapshot = self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
@@ -280,15 +295,24 @@ impl Executor {
             Ok(()) => {}
             Err(Trouble::Interrupted(interrupt)) => return Err(interrupt.into()),
             // Removing kills what would not stop.
-            Err(trouble) => tracing::warn!(container = %journal.key, ?trouble, "the new container did not stop"),
+            Err(trouble) => {
+                tracing::warn!(container = %journal.key, ?trouble, "the new container did not stop")
+            }
         }
         match self.tools.runtime.remove(new).await {
-            Ok(()) => self.append(vec![Record::ContainerGone { id: new.clone() }]).await?,
+            Ok(()) => {
+                self.append(vec![Record::ContainerGone { id: new.clone() }])
+                    .await?
+            }
             Err(error) => match self.trouble(error, FailureReason::RemoveFailed) {
                 Trouble::Interrupted(interrupt) => return Err(interrupt.into()),
                 // While it runs the old one must not; once it does not, the planner removes it later.
-                trouble if self.inspect(new).await?.is_some_and(|new| new.state.is_up()) => return Err(trouble),
-                trouble => tracing::warn!(container = %journal.key, ?trouble, "the new container stays, stopped"),
+                trouble if self.inspect(new).await?.is_some_and(|new| new.state.is_up()) => {
+                    return Err(trouble);
+                }
+                trouble => {
+                    tracing::warn!(container = %journal.key, ?trouble, "the new container stays, stopped")
+                }
             },
         }
         let runs = self.restore_old(journal).await?;
@@ -302,9 +326,17 @@ impl Executor {
             PutBack::Failed { reason, message } => (reason, message),
         };
         // Everything that needed the old one stopped is blocked: trying again would stop it again.
-        let outcome = if runs { "the previous container runs again" } else { "the previous container was put back" };
+        let outcome = if runs {
+            "the previous container runs again"
+        } else {
+            "the previous container was put back"
+        };
         Err(Failed {
-            reason: if *reason == FailureReason::Unhealthy { FailureReason::RolledBack } else { *reason },
+            reason: if *reason == FailureReason::Unhealthy {
+                FailureReason::RolledBack
+            } else {
+                *reason
+            },
             message: format!("{message}; {outcome}"),
             blocked: true,
         }
@@ -364,7 +396,11 @@ impl Executor {
         renamed.map_err(|e| self.trouble(e, FailureReason::NameConflict))
     }
 
-    async fn set_policy(&mut self, container: &ContainerDetail, policy: RestartPolicy) -> Result<(), Trouble> {
+    async fn set_policy(
+        &mut self,
+        container: &ContainerDetail,
+        policy: RestartPolicy,
+    ) -> Result<(), Trouble> {
         if container.restart_policy == policy {
             return Ok(());
         }

@@ -113,7 +113,13 @@ impl Executor {
                 at: self.stamp(),
             });
         }
-        let topic = self.tools.ledger.state().next.as_ref().map(|n| n.response_topic.clone());
+        let topic = self
+            .tools
+            .ledger
+            .state()
+            .next
+            .as_ref()
+            .map(|n| n.response_topic.clone());
         self.append(records).await?;
         if let Some((key, hash, reason)) = failed {
             self.tools.view.retry_at(key, hash, reason);
@@ -125,7 +131,9 @@ impl Executor {
     }
 
     fn precondition(&self, step: &Step, found: Option<&ObservedContainer>) -> Result<(), Trouble> {
-        let Some(key) = step.container() else { return Ok(()) };
+        let Some(key) = step.container() else {
+            return Ok(());
+        };
         let refuse = |found: String| Err(Trouble::Precondition { found });
         if self.is_being_replaced(&key) {
             return refuse("a replace is under way".to_owned());
@@ -183,7 +191,11 @@ impl Executor {
             }
             Action::RenameContainer { container } => {
                 let (_, wanted) = named(container)?;
-                let renamed = self.tools.runtime.rename(&object()?.id, &wanted.engine_name).await;
+                let renamed = self
+                    .tools
+                    .runtime
+                    .rename(&object()?.id, &wanted.engine_name)
+                    .await;
                 renamed.map_err(|e| self.trouble(e, FailureReason::NameConflict))?;
                 Ok(Effects::changed(Vec::new()))
             }
@@ -194,7 +206,8 @@ impl Executor {
             Action::ReplaceContainer { container } => {
                 let (workload, wanted) = named(container)?;
                 let old = object()?.id.clone();
-                self.replace(&workload, &wanted, &old, id.map(str::to_owned)).await
+                self.replace(&workload, &wanted, &old, id.map(str::to_owned))
+                    .await
             }
             Action::RemoveContainer { .. } => self.remove(desired, object()?).await,
         }
@@ -245,20 +258,38 @@ fn concerning(desired: &DesiredSet, step: &Step, found: Option<&ObservedContaine
         Action::StartContainer { container } | Action::UnpauseContainer { container } => match found {
             Some(found) => of_desired(container)
                 .filter(|(_, hash, _)| *hash == found.hash)
-                .or_else(|| Some((found.key.clone(), found.hash.clone(), config_digest(&found.config)))),
+                .or_else(|| {
+                    Some((
+                        found.key.clone(),
+                        found.hash.clone(),
+                        config_digest(&found.config),
+                    ))
+                }),
             None => of_desired(container),
         },
-        Action::StopContainer { .. } | Action::RemoveContainer { .. } => {
-            found.map(|found| (found.key.clone(), found.hash.clone(), config_digest(&found.config)))
-        }
+        Action::StopContainer { .. } | Action::RemoveContainer { .. } => found.map(|found| {
+            (
+                found.key.clone(),
+                found.hash.clone(),
+                config_digest(&found.config),
+            )
+        }),
         // Whoever needs it fails in its turn, and says so.
-        Action::CreateNetwork { name } => user_of(desired, &step.workload, |c| c.config.networks.contains(name)),
-        Action::CreateVolume { name } => user_of(desired, &step.workload, |c| super::objects::mounts(c, name)),
+        Action::CreateNetwork { name } => {
+            user_of(desired, &step.workload, |c| c.config.networks.contains(name))
+        }
+        Action::CreateVolume { name } => {
+            user_of(desired, &step.workload, |c| super::objects::mounts(c, name))
+        }
         Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } => None,
     }
 }
 
-fn user_of(desired: &DesiredSet, workload: &DnsLabel, uses: impl Fn(&DesiredContainer) -> bool) -> Concerning {
+fn user_of(
+    desired: &DesiredSet,
+    workload: &DnsLabel,
+    uses: impl Fn(&DesiredContainer) -> bool,
+) -> Concerning {
     let workload: &DesiredWorkload = desired.workload(workload)?;
     let user = workload.containers.iter().find(|c| uses(c))?;
     let (hash, digest) = declared(user);

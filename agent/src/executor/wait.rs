@@ -107,7 +107,11 @@ impl Executor {
             if observed.health == Health::Healthy {
                 return Ok(Waited::Well);
             }
-            if let ContainerState::Exited { exit_code, oom_killed } = observed.state {
+            if let ContainerState::Exited {
+                exit_code,
+                oom_killed,
+            } = observed.state
+            {
                 let rests = match container.config.restart_policy {
                     RestartPolicy::Never => true,
                     RestartPolicy::OnFailure { max_retries } => {
@@ -171,7 +175,10 @@ pub(super) fn overtaken(state: &LedgerState, key: &ContainerKey, hash: &SpecHash
 }
 
 /// What it waits for: what it says, and every init container declared before it.
-fn dependencies(workload: &DesiredWorkload, container: &DesiredContainer) -> Vec<(DnsLabel, DependencyCondition)> {
+fn dependencies(
+    workload: &DesiredWorkload,
+    container: &DesiredContainer,
+) -> Vec<(DnsLabel, DependencyCondition)> {
     let inits = workload
         .containers
         .iter()
@@ -210,7 +217,9 @@ fn reached(
         .get(&key)
         .is_some_and(|a| a.completed && a.hash == wanted.hash);
     let exit = snapshot.of(&key).find_map(|c| match c.state {
-        ContainerState::Exited { exit_code, .. } if c.hash == wanted.hash && !c.started_at.is_empty() => Some(exit_code),
+        ContainerState::Exited { exit_code, .. } if c.hash == wanted.hash && !c.started_at.is_empty() => {
+            Some(exit_code)
+        }
         _ => None,
     });
     let ended = ended || exit == Some(0);

@@ -27,7 +27,11 @@ pub(crate) enum Record {
         at: u64,
     },
     /// A step of the running plan ended.
-    StepEnded { id: String, outcome: StepOutcome, at: u64 },
+    StepEnded {
+        id: String,
+        outcome: StepOutcome,
+        at: u64,
+    },
     /// The running plan ended: what converged becomes current, and a waiting plan becomes the running one.
     PlanEnded { outcome: CommandOutcome },
     /// A plan made here is about to be carried out.

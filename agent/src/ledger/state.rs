@@ -168,7 +168,10 @@ pub(crate) enum PutBack {
 impl ReplaceJournal {
     /// The new container as desired.
     pub(crate) fn desired(&self) -> Option<&DesiredContainer> {
-        self.workload.containers.iter().find(|c| c.name == self.key.container)
+        self.workload
+            .containers
+            .iter()
+            .find(|c| c.name == self.key.container)
     }
 }
 
@@ -243,7 +246,13 @@ impl LedgerState {
         }
     }
 
-    fn accept(&mut self, command: PlanCommand, correlation_id: CorrelationId, response_topic: String, at: u64) {
+    fn accept(
+        &mut self,
+        command: PlanCommand,
+        correlation_id: CorrelationId,
+        response_topic: String,
+        at: u64,
+    ) {
         self.site.get_or_insert_with(|| command.fence.site.clone());
         self.accepted = Some(Accepted {
             fence: command.fence.clone(),

@@ -30,7 +30,9 @@ enum Admission {
     Newer,
     /// The very plan that was accepted last.
     Repeated,
-    Stale { seen: Fence },
+    Stale {
+        seen: Fence,
+    },
     Foreign,
 }
 
@@ -44,7 +46,8 @@ impl Link {
                 return false;
             }
         };
-        let ours = envelope.tenant == self.device.tenant().as_str() && envelope.device == self.device.device().as_str();
+        let ours = envelope.tenant == self.device.tenant().as_str()
+            && envelope.device == self.device.device().as_str();
         // An answer goes nowhere but below our own topics, whatever the request says.
         let response = message.properties.response_topic.as_deref().unwrap_or_default();
         let topic = match response.parse::<Topic>() {
@@ -67,7 +70,10 @@ impl Link {
         }
         // The broker counted down what the message waited there.
         let left = Duration::from_millis(envelope.ttl_ms);
-        let left = message.properties.message_expiry.map_or(left, |expiry| left.min(expiry));
+        let left = message
+            .properties
+            .message_expiry
+            .map_or(left, |expiry| left.min(expiry));
         if left.is_zero() {
             let answer = Answer::refused(504, error_code::EXPIRED, "its time to live is over", Value::Null);
             self.answers.send(id, &topic, answer);
@@ -134,7 +140,8 @@ impl Link {
         if let Err(error) = recorded {
             self.counters.ledger_errors.add();
             tracing::error!(error = %chain(&error), "a plan was refused because it could not be journaled");
-            self.view.set_volatile(unrecorded_failures(&command, &std::collections::BTreeMap::new()));
+            self.view
+                .set_volatile(unrecorded_failures(&command, &std::collections::BTreeMap::new()));
             let message = "the ledger cannot be written, so nothing was done";
             let answer = Answer::refused(500, error_code::LEDGER_UNAVAILABLE, message, Value::Null);
             // Not remembered: the same command may be accepted when it is repeated.
@@ -150,7 +157,9 @@ impl Link {
                 self.counters.repeats.add();
                 let state = self.ledger.state();
                 let first = state.accepted.as_ref().map(|a| a.correlation_id);
-                first.and_then(|first| remembered(&state, first)).unwrap_or_else(Answer::accepted)
+                first
+                    .and_then(|first| remembered(&state, first))
+                    .unwrap_or_else(Answer::accepted)
             }
             Admission::Stale { seen } => {
                 self.counters.refused_plans.add();
@@ -172,11 +181,13 @@ impl Link {
             };
             for step in &overtaken.command.steps {
                 if let Ok(step) = step.correlation_id.parse().map(CorrelationId) {
-                    self.answers.send(step, &overtaken.response_topic, Answer::of_step(&skipped));
+                    self.answers
+                        .send(step, &overtaken.response_topic, Answer::of_step(&skipped));
                 }
             }
             let ended = Answer::of_outcome(&superseded(at), Value::Null);
-            self.answers.send(overtaken.correlation_id, &overtaken.response_topic, ended);
+            self.answers
+                .send(overtaken.correlation_id, &overtaken.response_topic, ended);
         }
         true
     }
@@ -229,9 +240,11 @@ fn unknown() -> Answer {
 /// Whether it is a plan, or a step of one, that has not ended.
 fn is_open(state: &LedgerState, id: CorrelationId) -> bool {
     let text = id.to_string();
-    state.pending.iter().chain(&state.next).any(|plan| {
-        plan.correlation_id == id || plan.command.steps.iter().any(|s| s.correlation_id == text)
-    })
+    state
+        .pending
+        .iter()
+        .chain(&state.next)
+        .any(|plan| plan.correlation_id == id || plan.command.steps.iter().any(|s| s.correlation_id == text))
 }
 
 /// What the ledger can answer to a command that this life of the agent has not seen.
@@ -243,11 +256,17 @@ fn remembered(state: &LedgerState, id: CorrelationId) -> Option<Answer> {
 }
 
 fn admit(state: &LedgerState, command: &PlanCommand) -> Admission {
-    if state.site.as_ref().is_some_and(|site| *site != command.fence.site) {
+    if state
+        .site
+        .as_ref()
+        .is_some_and(|site| *site != command.fence.site)
+    {
         return Admission::Foreign;
     }
     match &state.accepted {
-        Some(last) if last.fence == command.fence && last.digest == digest_hex(command) => Admission::Repeated,
+        Some(last) if last.fence == command.fence && last.digest == digest_hex(command) => {
+            Admission::Repeated
+        }
         Some(last) if !command.fence.is_after(&last.fence) => Admission::Stale {
             seen: last.fence.clone(),
         },
@@ -266,7 +285,9 @@ fn check(command: &PlanCommand, id: CorrelationId, fence: Option<&Fence>) -> Res
             return Err("a step's correlation id is no UUID".to_owned());
         };
         if step_id.to_string() != step.correlation_id || !ids.insert(step_id) {
-            return Err(format!("the correlation id {step_id} is used twice or not in canonical form"));
+            return Err(format!(
+                "the correlation id {step_id} is used twice or not in canonical form"
+            ));
         }
     }
     let mut workloads = BTreeSet::new();
@@ -276,11 +297,22 @@ fn check(command: &PlanCommand, id: CorrelationId, fence: Option<&Fence>) -> Res
         }
         let mut containers = BTreeSet::new();
         if let Some(twice) = workload.containers.iter().find(|c| !containers.insert(&c.name)) {
-            return Err(format!("container {} of workload {} is there twice", twice.name, workload.name));
+            return Err(format!(
+                "container {} of workload {} is there twice",
+                twice.name, workload.name
+            ));
         }
     }
-    match command.desired.removals.iter().find(|r| workloads.contains(&r.workload)) {
-        Some(both) => Err(format!("workload {} is both desired and to be removed", both.workload)),
+    match command
+        .desired
+        .removals
+        .iter()
+        .find(|r| workloads.contains(&r.workload))
+    {
+        Some(both) => Err(format!(
+            "workload {} is both desired and to be removed",
+            both.workload
+        )),
         None => Ok(()),
     }
 }

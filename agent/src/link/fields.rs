@@ -28,9 +28,17 @@ fn refuse<T: DeserializeOwned>(args: &Value, error: &str) -> Answer {
     if let Some(name) = unknown {
         let path = locate::<T>(args, name, error).unwrap_or_else(|| name.to_owned());
         let message = format!("this agent does not know {path}");
-        return Answer::refused(422, error_code::UNSUPPORTED_FIELD, message, json!({ "path": path }));
+        return Answer::refused(
+            422,
+            error_code::UNSUPPORTED_FIELD,
+            message,
+            json!({ "path": path }),
+        );
     }
-    let message = match error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+    let message = match error
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next())
+    {
         Some(name) => format!("the arguments lack the field {name}"),
         None => "the arguments have another shape than this action's".to_owned(),
     };
@@ -81,7 +89,9 @@ fn collect(value: &Value, name: &str, at: &mut Vec<Part>, places: &mut Vec<Vec<P
 }
 
 fn remove(value: &mut Value, place: &[Part]) {
-    let Some((last, way)) = place.split_last() else { return };
+    let Some((last, way)) = place.split_last() else {
+        return;
+    };
     let mut inner = value;
     for part in way {
         let next = match part {

@@ -56,7 +56,11 @@ impl View {
         } = mine;
         let mut networks: Vec<String> = detail.networks.iter().map(|a| a.network.clone()).collect();
         networks.sort();
-        let mut host_ports = if detail.state.is_up() { summary.host_ports.clone() } else { Vec::new() };
+        let mut host_ports = if detail.state.is_up() {
+            summary.host_ports.clone()
+        } else {
+            Vec::new()
+        };
         host_ports.sort();
         host_ports.dedup();
         let by_engine = state
@@ -105,7 +109,10 @@ impl View {
             };
             failure(record, retry)
         });
-        let volatile = retries.volatile.iter().map(|record| failure(record, Retry::Waiting));
+        let volatile = retries
+            .volatile
+            .iter()
+            .map(|record| failure(record, Retry::Waiting));
         let mut all: Vec<Failure> = kept.chain(volatile).collect();
         all.sort_by(|a, b| (&a.key, &a.hash, a.reason).cmp(&(&b.key, &b.hash, b.reason)));
         all
@@ -146,7 +153,14 @@ impl View {
     }
 
     /// Notes a container's health as its probes found it.
-    pub(crate) fn note_health(&self, id: &EngineId, started_at: &str, restarts: u32, health: Health, words: String) {
+    pub(crate) fn note_health(
+        &self,
+        id: &EngineId,
+        started_at: &str,
+        restarts: u32,
+        health: Health,
+        words: String,
+    ) {
         if self.health.note(id, started_at, restarts, health, words) {
             self.compose();
         }

@@ -35,7 +35,14 @@ impl HealthBook {
     }
 
     /// Whether this changed what is known.
-    pub(crate) fn note(&self, id: &EngineId, started_at: &str, restarts: u32, health: Health, words: String) -> bool {
+    pub(crate) fn note(
+        &self,
+        id: &EngineId,
+        started_at: &str,
+        restarts: u32,
+        health: Health,
+        words: String,
+    ) -> bool {
         let mut entries = self.entries();
         let entry = entries.entry(id.clone()).or_default();
         let changed = entry.started_at != started_at || entry.health != health;
@@ -64,7 +71,11 @@ impl HealthBook {
             .restarts
             .saturating_sub(entry.map_or(0, |e| e.restarts_when_healthy));
         // A loop looks the same while the engine waits and while it runs for a moment.
-        if noted != Health::Healthy && since >= CRASH_LOOP { Health::Unhealthy } else { noted }
+        if noted != Health::Healthy && since >= CRASH_LOOP {
+            Health::Unhealthy
+        } else {
+            noted
+        }
     }
 
     /// What the last probe of a container said, if it said no.

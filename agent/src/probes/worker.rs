@@ -74,7 +74,9 @@ impl Worker {
     }
 
     async fn liveness(&self) {
-        let Some(probe) = &self.assignment.liveness else { return };
+        let Some(probe) = &self.assignment.liveness else {
+            return;
+        };
         let mut counts = Counts::default();
         self.delay(probe).await;
         loop {
@@ -112,7 +114,9 @@ impl Worker {
             restarts,
             ..
         } = &self.assignment;
-        self.probing.view.note_health(id, started_at, *restarts, health, words);
+        self.probing
+            .view
+            .note_health(id, started_at, *restarts, health, words);
     }
 
     fn ask_for_restart(&self, words: String) {
@@ -130,7 +134,12 @@ impl Worker {
         let timeout = Duration::from_secs(u64::from(probe.timeout_seconds.max(1)));
         match &probe.action {
             ProbeAction::Exec { command } => {
-                match self.probing.runtime.exec(&self.assignment.id, command, timeout).await {
+                match self
+                    .probing
+                    .runtime
+                    .exec(&self.assignment.id, command, timeout)
+                    .await
+                {
                     Ok(result) if result.exit_code == 0 => Verdict::Yes,
                     // Its output is not shown: it may be anything.
                     Ok(result) => Verdict::No(format!("the command exited with code {}", result.exit_code)),
@@ -202,7 +211,11 @@ impl Counts {
             Verdict::Yes => {
                 self.failures = 0;
                 self.successes = self.successes.saturating_add(1);
-                if self.successes >= probe.success_threshold.max(1) { Reached::Success } else { Reached::Nothing }
+                if self.successes >= probe.success_threshold.max(1) {
+                    Reached::Success
+                } else {
+                    Reached::Nothing
+                }
             }
             Verdict::No(words) => {
                 self.successes = 0;

@@ -26,9 +26,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::query_parameters::{
-    InspectContainerOptions, KillContainerOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveImageOptions, RenameContainerOptionsBuilder,
-    RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    InspectContainerOptions, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
+    RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
 };
 use futures::stream::BoxStream;
 use longshore_plan::desired::{DesiredNetwork, DesiredVolume};
@@ -38,7 +38,8 @@ use serde::Deserialize;
 
 use super::{
     ContainerDetail, ContainerSummary, CreateRequest, ExecResult, ImageInfo, Listener, NetworkInfo,
-    PullProgressSender, RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent, RuntimeInfo, VolumeInfo,
+    PullProgressSender, RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent, RuntimeInfo,
+    VolumeInfo,
 };
 use connection::{CHANGING, Connection, LOOKING};
 use error::own;
@@ -319,7 +320,11 @@ impl Runtime for DockerRuntime {
     }
 
     async fn listeners(&self) -> Vec<Listener> {
-        if self.connection.is_local() { super::listeners::of_host() } else { Vec::new() }
+        if self.connection.is_local() {
+            super::listeners::of_host()
+        } else {
+            Vec::new()
+        }
     }
 
     async fn networks(&self) -> Result<Vec<NetworkInfo>, RuntimeError> {

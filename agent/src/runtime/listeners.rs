@@ -35,7 +35,9 @@ pub(crate) fn of_host() -> Vec<Listener> {
     ];
     let read = |table| std::fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
     let tables = TABLES.iter();
-    tables.flat_map(|(table, protocol)| parse(&read(table), *protocol)).collect()
+    tables
+        .flat_map(|(table, protocol)| parse(&read(table), *protocol))
+        .collect()
 }
 
 /// From one table's text: `sl local_address rem_address st …`, addresses as hexadecimal words in the
@@ -104,10 +106,16 @@ mod tests {
              nonsense\n";
         let found = parse(table, Protocol::Tcp);
         let expected = [("0.0.0.0", 8080), ("127.0.0.1", 22)];
-        let found: Vec<_> = found.iter().map(|l| (l.address.to_string(), l.port.port)).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|l| (l.address.to_string(), l.port.port))
+            .collect();
         assert_eq!(found, expected.map(|(address, port)| (address.to_owned(), port)));
         let table = "head\n 0: 00000000000000000000000001000000:0035 0:0 0A\n 1: 0000000000000000FFFF00000100007F:0050 0:0 0A\n";
-        let found: Vec<_> = parse(table, Protocol::Tcp).iter().map(|l| l.address.to_string()).collect();
+        let found: Vec<_> = parse(table, Protocol::Tcp)
+            .iter()
+            .map(|l| l.address.to_string())
+            .collect();
         assert_eq!(found, ["::1", "127.0.0.1"]);
     }
 
@@ -136,7 +144,11 @@ mod tests {
             ("10.0.0.1", ip("10.0.0.1"), true),
             ("10.0.0.1", ip("10.0.0.2"), false),
         ] {
-            assert_eq!(at(listener).excludes(tcp(80), wanted), excludes, "{listener} {wanted:?}");
+            assert_eq!(
+                at(listener).excludes(tcp(80), wanted),
+                excludes,
+                "{listener} {wanted:?}"
+            );
         }
         assert!(!at("0.0.0.0").excludes(tcp(81), None));
     }

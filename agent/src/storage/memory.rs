@@ -87,7 +87,9 @@ impl MemoryStorage {
             return None;
         }
         inner.locked = true;
-        Some(MemoryLock { storage: self.clone() })
+        Some(MemoryLock {
+            storage: self.clone(),
+        })
     }
 
     pub(super) fn append(&self, path: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -175,7 +177,8 @@ impl Inner {
         let Some(Node::Link(target)) = self.nodes.get(&path[..at]) else {
             return None;
         };
-        self.nodes.get(&format!("{}{}", relative(&path[..at], target), &path[at..]))
+        self.nodes
+            .get(&format!("{}{}", relative(&path[..at], target), &path[at..]))
     }
 }
 

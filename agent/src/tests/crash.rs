@@ -20,7 +20,10 @@ enum Dies {
 async fn with_a_death(to: &DesiredSet, nth: u64, phase: Phase, dies: Dies, alone: bool) -> bool {
     let mut world = World::new().await;
     world.converge(&hello("hello:1")).await;
-    let bystander = world.machine.run(&crate::runtime::sim::by_hand("bystander", "hello:1")).unwrap();
+    let bystander = world
+        .machine
+        .run(&crate::runtime::sim::by_hand("bystander", "hello:1"))
+        .unwrap();
     world.seconds(1).await;
     let creates = |w: &World| {
         let journal = w.machine.journal();
@@ -38,7 +41,11 @@ async fn with_a_death(to: &DesiredSet, nth: u64, phase: Phase, dies: Dies, alone
         if dies != Dies::Agent {
             machine.crash_engine(Crash::ContainersDie);
         }
-        if dies == Dies::Engine { Fault::None } else { Fault::CallerDies }
+        if dies == Dies::Engine {
+            Fault::None
+        } else {
+            Fault::CallerDies
+        }
     });
     let steps = longshore_plan::plan(to, &world.controller.report().unwrap().observed).steps;
     let command = world.controller.command(to, steps);
@@ -79,11 +86,18 @@ async fn with_a_death(to: &DesiredSet, nth: u64, phase: Phase, dies: Dies, alone
     }
     let wanted = &to.workloads[0].containers[0];
     let sick = wanted.spec.image == "hello:sick";
-    let image = if sick { "hello:1" } else { wanted.spec.image.as_str() };
+    let image = if sick {
+        "hello:1"
+    } else {
+        wanted.spec.image.as_str()
+    };
     world
         .until(120, "converged", |w| {
             let ours = w.machine.containers();
-            let ours: Vec<_> = ours.iter().filter(|c| c.labels.contains_key(crate::labels::SITE)).collect();
+            let ours: Vec<_> = ours
+                .iter()
+                .filter(|c| c.labels.contains_key(crate::labels::SITE))
+                .collect();
             ours.len() == 1
                 && ours[0].name == "hello.web"
                 && ours[0].image == image
@@ -93,9 +107,17 @@ async fn with_a_death(to: &DesiredSet, nth: u64, phase: Phase, dies: Dies, alone
         })
         .await;
     world.seconds(60).await;
-    assert_eq!(creates(&world) - created_before, 1, "one create\n{}", world.machine.journal().transcript());
+    assert_eq!(
+        creates(&world) - created_before,
+        1,
+        "one create\n{}",
+        world.machine.journal().transcript()
+    );
     world.assert_never_two();
-    assert!(world.machine.containers().iter().any(|c| c.id == bystander), "what is not ours is untouched");
+    assert!(
+        world.machine.containers().iter().any(|c| c.id == bystander),
+        "what is not ours is untouched"
+    );
     true
 }
 
@@ -147,13 +169,19 @@ async fn an_engine_restart_keeps_what_is_declared_and_makes_nothing_new() {
     let effects = world.machine.effects();
     for _ in 0..3 {
         world.machine.crash_engine(Crash::ContainersDie);
-        world.until(30, "the runtime is reported as away", |w| {
-            let runtime = w.controller.report().unwrap().observed.runtime;
-            matches!(runtime, longshore_plan::observed::RuntimeState::Unavailable { .. })
-        })
-        .await;
+        world
+            .until(30, "the runtime is reported as away", |w| {
+                let runtime = w.controller.report().unwrap().observed.runtime;
+                matches!(
+                    runtime,
+                    longshore_plan::observed::RuntimeState::Unavailable { .. }
+                )
+            })
+            .await;
         world.machine.start_engine();
-        world.until(30, "healthy again", |w| w.is_healthy("hello", "web")).await;
+        world
+            .until(30, "healthy again", |w| w.is_healthy("hello", "web"))
+            .await;
     }
     assert_eq!(world.id("hello.web"), id);
     assert_eq!(world.machine.effects(), effects);

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use longshore_bus::clock::{Clock, IdSource, TokioClock};
 use longshore_bus::envelope::{
-    CommandEnvelope, ContentRequest, ContentResponse, ControllerSign, CorrelationId, Report, ResponseEnvelope,
-    VERSION, action,
+    CommandEnvelope, ContentRequest, ContentResponse, ControllerSign, CorrelationId, Report,
+    ResponseEnvelope, VERSION, action,
 };
 use longshore_bus::memory::{Access, BrokerConfig, ClientOptions, MemoryBroker, MemoryBus};
 use longshore_bus::topic::CONTROLLER_FILTER;
@@ -179,7 +179,9 @@ impl Controller {
 
     pub(super) fn offer(&self, digest: &str, value: &[u8]) {
         let mut heard = self.heard.lock().unwrap();
-        heard.content.insert(ContentDigest(digest.to_owned()), value.to_vec());
+        heard
+            .content
+            .insert(ContentDigest(digest.to_owned()), value.to_vec());
     }
 
     pub(super) fn content_requests(&self) -> usize {
@@ -192,7 +194,12 @@ impl Controller {
 
     pub(super) fn answers(&self, id: CorrelationId) -> Vec<ResponseEnvelope> {
         let heard = self.heard.lock().unwrap();
-        heard.answers.iter().filter(|a| a.correlation_id == id).cloned().collect()
+        heard
+            .answers
+            .iter()
+            .filter(|a| a.correlation_id == id)
+            .cloned()
+            .collect()
     }
 
     pub(super) fn next_fence(&mut self) -> Fence {
@@ -214,7 +221,11 @@ impl Controller {
         Some(self.command(desired, plan.steps))
     }
 
-    pub(super) fn command(&mut self, desired: &DesiredSet, steps: Vec<longshore_plan::step::Step>) -> PlanCommand {
+    pub(super) fn command(
+        &mut self,
+        desired: &DesiredSet,
+        steps: Vec<longshore_plan::step::Step>,
+    ) -> PlanCommand {
         let steps = steps.into_iter().map(|step| NumberedStep {
             correlation_id: self.ids.correlation_id().to_string(),
             step,
@@ -283,7 +294,12 @@ fn listen(heard: &Mutex<Heard>, message: &Message) -> Option<(Topic, ContentResp
     None
 }
 
-pub(super) async fn send(bus: &MemoryBus, topic: &Topic, payload: bytes::Bytes, response_topic: Option<String>) {
+pub(super) async fn send(
+    bus: &MemoryBus,
+    topic: &Topic,
+    payload: bytes::Bytes,
+    response_topic: Option<String>,
+) {
     let message = Message {
         topic: topic.to_string(),
         payload,
@@ -341,7 +357,12 @@ impl World {
         });
         let runtime = Arc::new(self.machine.runtime());
         let ids = IdSource::from_seed(Arc::clone(&self.clock), self.lives);
-        let config = AgentConfig::new(device(), Storage::Memory(self.disk.clone()), Arc::clone(&self.clock), ids);
+        let config = AgentConfig::new(
+            device(),
+            Storage::Memory(self.disk.clone()),
+            Arc::clone(&self.clock),
+            ids,
+        );
         let agent = Agent::start(config, Arc::clone(&runtime) as _, Arc::clone(&runtime) as _, bus)
             .await
             .unwrap();
@@ -373,7 +394,12 @@ impl World {
     }
 
     /// Waits, at most `seconds` of the device's time.
-    pub(super) async fn until(&mut self, seconds: u64, what: &str, mut reached: impl FnMut(&mut Self) -> bool) {
+    pub(super) async fn until(
+        &mut self,
+        seconds: u64,
+        what: &str,
+        mut reached: impl FnMut(&mut Self) -> bool,
+    ) {
         for _ in 0..seconds * 10 {
             if reached(self) {
                 return;
@@ -392,7 +418,9 @@ impl World {
         self.drive(desired, 120).await;
         let digest = digest_hex(desired);
         self.until(5, "the desired set is accepted and nothing is under way", |w| {
-            w.controller.report().is_some_and(|r| !r.busy && r.desired_digest == digest)
+            w.controller
+                .report()
+                .is_some_and(|r| !r.busy && r.desired_digest == digest)
         })
         .await;
     }
@@ -429,12 +457,17 @@ impl World {
     }
 
     pub(super) fn is_healthy(&self, workload: &str, name: &str) -> bool {
-        self.observed(workload, name).is_some_and(|c| c.health == Health::Healthy)
+        self.observed(workload, name)
+            .is_some_and(|c| c.health == Health::Healthy)
     }
 
     pub(super) fn failure(&self, workload: &str, name: &str) -> Option<Failure> {
         let key = key(workload, name);
-        self.snapshot().observed.failures.into_iter().find(|f| f.key == key)
+        self.snapshot()
+            .observed
+            .failures
+            .into_iter()
+            .find(|f| f.key == key)
     }
 
     /// The engine's id of a container, by name.
@@ -450,6 +483,10 @@ impl World {
     pub(super) fn assert_never_two(&self) {
         let journal = self.machine.journal();
         let both = journal.overlapping(&[labels::SITE, labels::WORKLOAD, labels::CONTAINER]);
-        assert!(both.is_empty(), "two ran together: {both:#?}\n{}", journal.transcript());
+        assert!(
+            both.is_empty(),
+            "two ran together: {both:#?}\n{}",
+            journal.transcript()
+        );
     }
 }

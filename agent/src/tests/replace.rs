@@ -15,7 +15,11 @@ async fn what_is_declared_runs_and_planning_again_finds_nothing_to_do() {
     let effects = world.machine.effects();
     world.seconds(300).await;
     world.drive(&hello("hello:1"), 10).await;
-    assert_eq!(world.machine.effects(), effects, "nothing is done to what is as desired");
+    assert_eq!(
+        world.machine.effects(),
+        effects,
+        "nothing is done to what is as desired"
+    );
     assert_eq!(world.id("hello.web"), id);
     assert_eq!(world.snapshot().counters.missed_by_events, 0);
     assert!(world.snapshot().drift.is_empty());
@@ -42,17 +46,29 @@ async fn a_sick_replacement_gives_way_to_the_same_old_container_and_is_not_tried
     world.converge(&hello("hello:1")).await;
     let old = world.id("hello.web");
     world.drive(&hello("hello:sick"), 60).await;
-    world.until(60, "rolled back", |w| w.failure("hello", "web").is_some()).await;
+    world
+        .until(60, "rolled back", |w| w.failure("hello", "web").is_some())
+        .await;
     let failure = world.failure("hello", "web").unwrap();
-    assert_eq!((failure.reason, failure.retry), (FailureReason::RolledBack, Retry::Blocked));
+    assert_eq!(
+        (failure.reason, failure.retry),
+        (FailureReason::RolledBack, Retry::Blocked)
+    );
     assert!(failure.message.contains("status 503"), "{}", failure.message);
     let back = world.machine.container("hello.web").unwrap();
-    assert_eq!((back.id.0.as_str(), back.restart_policy), (old.as_str(), RestartPolicy::Always));
+    assert_eq!(
+        (back.id.0.as_str(), back.restart_policy),
+        (old.as_str(), RestartPolicy::Always)
+    );
     assert!(back.state.is_up());
     assert_eq!(world.machine.containers().len(), 1);
     world.drive(&hello("hello:sick"), 600).await;
     world.seconds(600).await;
-    assert_eq!(world.machine.journal().count(Op::Create, "hello.web.next"), 1, "no retry loop");
+    assert_eq!(
+        world.machine.journal().count(Op::Create, "hello.web.next"),
+        1,
+        "no retry loop"
+    );
     world.assert_never_two();
 
     // The old one is still looked after, though it is not what is desired.
@@ -61,7 +77,9 @@ async fn a_sick_replacement_gives_way_to_the_same_old_container_and_is_not_tried
     world.machine.remove_by_hand("hello.web").unwrap();
     world
         .until(10, "the old declaration is healed", |w| {
-            w.machine.container("hello.web").is_some_and(|c| c.image == "hello:1" && c.state.is_up())
+            w.machine
+                .container("hello.web")
+                .is_some_and(|c| c.image == "hello:1" && c.state.is_up())
         })
         .await;
     // A retry asked for tries again.
@@ -81,7 +99,10 @@ async fn on_failure_continue_keeps_the_new_one() {
     world.drive(&desired, 90).await;
     let kept = world.machine.container("hello.web").unwrap();
     assert_eq!(kept.image, "hello:sick");
-    assert_eq!(world.failure("hello", "web").unwrap().reason, FailureReason::Unhealthy);
+    assert_eq!(
+        world.failure("hello", "web").unwrap().reason,
+        FailureReason::Unhealthy
+    );
     assert_eq!(world.machine.containers().len(), 1);
 }
 
@@ -94,14 +115,28 @@ async fn a_pull_that_fails_leaves_alone_what_runs_and_is_tried_again() {
     world.drive(&desired, 8).await;
     let failure = world.failure("hello", "web").unwrap();
     assert_eq!(failure.reason, FailureReason::ImageTagNotFound);
-    assert!(failure.message.contains("hello:absent") && failure.message.contains("docker.io"), "{}", failure.message);
+    assert!(
+        failure.message.contains("hello:absent") && failure.message.contains("docker.io"),
+        "{}",
+        failure.message
+    );
     assert_ne!(failure.retry, Retry::Blocked);
-    assert!(world.machine.container("hello.web").is_some_and(|c| c.id == id && c.state.is_up()));
-    world.machine.publish("hello:absent", SimImage::new("late", Behaviour::default()));
+    assert!(
+        world
+            .machine
+            .container("hello.web")
+            .is_some_and(|c| c.id == id && c.state.is_up())
+    );
+    world
+        .machine
+        .publish("hello:absent", SimImage::new("late", Behaviour::default()));
     // The back-off has to run out first.
     world.seconds(20).await;
     world.converge(&desired).await;
-    assert_eq!(world.machine.container("hello.web").unwrap().image, "hello:absent");
+    assert_eq!(
+        world.machine.container("hello.web").unwrap().image,
+        "hello:absent"
+    );
     assert_eq!(world.failure("hello", "web"), None);
 }
 
@@ -114,9 +149,14 @@ async fn a_create_that_fails_leaves_alone_what_runs() {
         create_error: Some(crate::runtime::RuntimeErrorKind::Invalid),
         ..Behaviour::default()
     };
-    world.machine.publish("hello:refused", SimImage::new("refused", refused));
+    world
+        .machine
+        .publish("hello:refused", SimImage::new("refused", refused));
     world.drive(&hello("hello:refused"), 30).await;
-    assert_eq!(world.failure("hello", "web").unwrap().reason, FailureReason::CreateFailed);
+    assert_eq!(
+        world.failure("hello", "web").unwrap().reason,
+        FailureReason::CreateFailed
+    );
     assert_eq!(world.id("hello.web"), id);
     assert_eq!(world.machine.journal().count(Op::Stop, "hello.web"), 0);
 }
@@ -130,10 +170,15 @@ async fn one_that_cannot_start_gives_way_and_is_blocked() {
         start_error: Some(crate::runtime::RuntimeErrorKind::Invalid),
         ..Behaviour::default()
     };
-    world.machine.publish("hello:broken", SimImage::new("broken", broken));
+    world
+        .machine
+        .publish("hello:broken", SimImage::new("broken", broken));
     world.drive(&hello("hello:broken"), 60).await;
     let failure = world.failure("hello", "web").unwrap();
-    assert_eq!((failure.reason, failure.retry), (FailureReason::StartFailed, Retry::Blocked));
+    assert_eq!(
+        (failure.reason, failure.retry),
+        (FailureReason::StartFailed, Retry::Blocked)
+    );
     assert_eq!(world.id("hello.web"), id);
     assert!(world.machine.container("hello.web").unwrap().state.is_up());
     world.assert_never_two();
@@ -146,10 +191,13 @@ async fn a_newer_plan_ends_the_wait_for_health_and_puts_back_first() {
     let mut slow = hello("hello:sick");
     slow.workloads[0].progress_deadline_seconds = 600;
     world.drive(&slow, 3).await;
-    world.until(20, "the sick one is being watched", |w| {
-        w.machine.container("hello.web").is_some_and(|c| c.image == "hello:sick" && c.state.is_up())
-    })
-    .await;
+    world
+        .until(20, "the sick one is being watched", |w| {
+            w.machine
+                .container("hello.web")
+                .is_some_and(|c| c.image == "hello:sick" && c.state.is_up())
+        })
+        .await;
     let newer = hello("hello:2");
     let report = world.controller.report().unwrap();
     let steps = longshore_plan::plan(&newer, &report.observed).steps;
@@ -184,7 +232,11 @@ async fn a_port_somebody_else_holds_costs_the_old_one_no_stop_and_heals() {
     world.drive(&desired, 20).await;
     let failure = world.failure("hello", "web").unwrap();
     assert_eq!(failure.reason, FailureReason::PortConflict);
-    assert!(failure.message.contains("8080") && failure.message.contains("no container"), "{}", failure.message);
+    assert!(
+        failure.message.contains("8080") && failure.message.contains("no container"),
+        "{}",
+        failure.message
+    );
     assert_ne!(failure.retry, Retry::Blocked);
     assert_eq!(world.id("hello.web"), id);
     assert_eq!(world.machine.journal().count(Op::Stop, "hello.web"), 0);

@@ -18,8 +18,8 @@ use super::registry::{Reference, image_id};
 use super::state::{Refusal, State};
 use crate::runtime::{
     ContainerDetail, ContainerSummary, CreateRequest, ExecResult, ImageInfo, Listener, NetworkInfo,
-    PullProgress, PullProgressSender, RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent, RuntimeInfo,
-    VolumeInfo,
+    PullProgress, PullProgressSender, RegistryAuth, Runtime, RuntimeError, RuntimeErrorKind, RuntimeEvent,
+    RuntimeInfo, VolumeInfo,
 };
 
 /// A pull's progress comes in so many steps.

@@ -15,8 +15,7 @@ use super::journal::Actor;
 use super::registry::image_id;
 use super::state::{Container, Refusal, State};
 use crate::runtime::{
-    Attachment, ContainerDetail, ContainerSummary, CreateRequest, RuntimeErrorKind,
-    VolumeInfo,
+    Attachment, ContainerDetail, ContainerSummary, CreateRequest, RuntimeErrorKind, VolumeInfo,
 };
 
 /// Docker's smallest memory limit.

@@ -198,7 +198,10 @@ impl State {
         let lives = self.containers.values().filter(|container| container.lives());
         let published = lives.flat_map(Container::published);
         let published = published.map(|(port, ip)| (port, ip.unwrap_or(everywhere)));
-        programs.chain(published).map(|(port, address)| Listener { port, address }).collect()
+        programs
+            .chain(published)
+            .map(|(port, address)| Listener { port, address })
+            .collect()
     }
 
     /// On the host network the engine sees no conflict: the process itself does, and exits.

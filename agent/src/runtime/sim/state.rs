@@ -15,10 +15,10 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
+use super::SimMachine;
 use super::behaviour::{Exit, SimImage, variable};
 use super::fault::{ClientId, FailNext, Hook, Op};
 use super::journal::{Actor, Entry, Journal};
-use super::SimMachine;
 use super::registry::Registries;
 use crate::runtime::{CreateRequest, EngineHealth, NetworkInfo, RuntimeErrorKind, RuntimeEvent, VolumeInfo};
 

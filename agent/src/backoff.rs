@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The first delay after a failed change.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_secs(10);
 /// The longest delay between attempts of a change.
-pub(crate) const RETRY_LONGEST: Duration = Duration::from_secs(300);
+pub(crate) const RETRY_LONGEST: Duration = Duration::from_mins(5);
 
 /// The delay after attempt number `attempts` (from 1) of a change.
 pub(crate) fn retry(attempts: u32) -> Duration {

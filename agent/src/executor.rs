@@ -206,7 +206,7 @@ struct LivenessBackoff {
 /// So many timeouts of the engine in a row end a step.
 const TIMEOUTS: u32 = 3;
 const LEDGER_FIRST: Duration = Duration::from_secs(5);
-const LEDGER_LONGEST: Duration = Duration::from_secs(60);
+const LEDGER_LONGEST: Duration = Duration::from_mins(1);
 /// The same local plan is not tried again sooner.
 const LOCAL_PAUSE: Duration = Duration::from_secs(10);
 
@@ -347,10 +347,9 @@ impl Executor {
     /// A liveness restart that arrived while there was nothing else to do.
     async fn pend(&mut self, request: RestartRequest) {
         match self.restart_failing(request).await {
-            Ok(()) => {}
             Err(Interrupt::Runtime(error)) => self.tools.view.runtime_lost(&error),
             // The probe goes on failing and asks again.
-            Err(Interrupt::Restarted | Interrupt::Ledger(_) | Interrupt::Stopping) => {}
+            Ok(()) | Err(Interrupt::Restarted | Interrupt::Ledger(_) | Interrupt::Stopping) => {}
         }
     }
 

@@ -79,13 +79,15 @@ impl Link {
                 biased;
                 () = stop.cancelled() => break,
                 changed = link.changed() => if changed.is_err() { break },
-                message = subscription.recv() => match message {
-                    Some(message) => if self.handle(message).await { last_sign = Instant::now() },
-                    None => {
+                message = subscription.recv() => {
+                    let Some(message) = message else {
                         tracing::warn!("the bus closed the subscription");
                         break;
+                    };
+                    if self.handle(message).await {
+                        last_sign = Instant::now();
                     }
-                },
+                }
                 () = tokio::time::sleep_until(lapse), if supervised => {}
             }
         }

@@ -59,15 +59,15 @@ fn merge(
     let workloads = target
         .workloads
         .iter()
-        .map(|wanted| match current.workload(&wanted.name) {
-            Some(before) => merge_workload(before, wanted, &choose),
-            None => {
-                let mut merged = wanted.clone();
-                merged
-                    .containers
-                    .retain(|c| !matches!(choose(&wanted.key(c), c), Choice::Current));
-                merged
+        .map(|wanted| {
+            if let Some(before) = current.workload(&wanted.name) {
+                return merge_workload(before, wanted, &choose);
             }
+            let mut merged = wanted.clone();
+            merged
+                .containers
+                .retain(|c| !matches!(choose(&wanted.key(c), c), Choice::Current));
+            merged
         })
         .collect();
     DesiredSet {

@@ -25,7 +25,7 @@ use crate::observer::{View, until};
 /// Changes within this are one report.
 const DEBOUNCE: Duration = Duration::from_millis(250);
 /// How often the lease is renewed.
-const ALIVE: Duration = Duration::from_secs(60);
+const ALIVE: Duration = Duration::from_mins(1);
 const ALIVE_JITTER_MILLIS: u64 = 3_000;
 /// One that was not taken is tried again.
 const REPEAT: Duration = Duration::from_secs(5);

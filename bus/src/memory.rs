@@ -188,7 +188,7 @@ pub struct MemoryBus {
 #[async_trait]
 impl Bus for MemoryBus {
     async fn publish(&self, message: Message) -> Result<PublishOutcome, PublishError> {
-        let outcome = self.shared.lock().publish(self.session, message, Instant::now());
+        let outcome = self.shared.lock().publish(self.session, &message, Instant::now());
         self.shared.queued.notify_one();
         // The network is a place where others get their turn, also without any delay.
         tokio::task::yield_now().await;
@@ -218,7 +218,7 @@ impl Drop for MemoryBus {
 async fn courier(shared: Weak<Shared>) {
     /// With nothing to deliver the courier looks this often whether the last handle is gone; until then
     /// it keeps the broker alive.
-    const LINGER: Duration = Duration::from_secs(60);
+    const LINGER: Duration = Duration::from_mins(1);
     loop {
         let Some(strong) = shared.upgrade() else { return };
         let next = strong.lock().deliver_due(Instant::now());

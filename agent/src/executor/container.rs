@@ -23,7 +23,7 @@ use crate::runtime::{CreateRequest, RuntimeErrorKind};
 /// Docker's default between stop signal and kill.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// A container that ran this long since its last liveness restart begins its back-off anew.
-const LIVENESS_FORGIVEN: Duration = Duration::from_secs(600);
+const LIVENESS_FORGIVEN: Duration = Duration::from_mins(10);
 
 impl Executor {
     pub(super) async fn create(
@@ -333,11 +333,10 @@ fn grace(container: &DesiredContainer) -> Duration {
 fn content_trouble(error: &ContentError) -> Trouble {
     let reason = match error {
         ContentError::Missing { .. } => FailureReason::ContentMissing,
-        ContentError::Invalid { .. } => FailureReason::CreateFailed,
         ContentError::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             FailureReason::DiskFull
         }
-        ContentError::Write { .. } => FailureReason::CreateFailed,
+        ContentError::Invalid { .. } | ContentError::Write { .. } => FailureReason::CreateFailed,
     };
     Failed::waiting(reason, super::chain(error)).into()
 }

@@ -296,13 +296,13 @@ impl Executor {
             Err(Trouble::Interrupted(interrupt)) => return Err(interrupt.into()),
             // Removing kills what would not stop.
             Err(trouble) => {
-                tracing::warn!(container = %journal.key, ?trouble, "the new container did not stop")
+                tracing::warn!(container = %journal.key, ?trouble, "the new container did not stop");
             }
         }
         match self.tools.runtime.remove(new).await {
             Ok(()) => {
                 self.append(vec![Record::ContainerGone { id: new.clone() }])
-                    .await?
+                    .await?;
             }
             Err(error) => match self.trouble(error, FailureReason::RemoveFailed) {
                 Trouble::Interrupted(interrupt) => return Err(interrupt.into()),
@@ -311,7 +311,7 @@ impl Executor {
                     return Err(trouble);
                 }
                 trouble => {
-                    tracing::warn!(container = %journal.key, ?trouble, "the new container stays, stopped")
+                    tracing::warn!(container = %journal.key, ?trouble, "the new container stays, stopped");
                 }
             },
         }

@@ -122,7 +122,11 @@ fn words(place: &[Part]) -> String {
                 }
                 words.push_str(key);
             }
-            Part::Index(index) => words.push_str(&format!("[{index}]")),
+            Part::Index(index) => {
+                words.push('[');
+                words.push_str(&index.to_string());
+                words.push(']');
+            }
         }
     }
     words

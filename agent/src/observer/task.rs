@@ -13,7 +13,7 @@ use crate::backoff;
 use crate::runtime::RuntimeError;
 
 /// The base: so often everything is looked at again, whatever events said.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 /// Added at random, so that a fleet does not move in step.
 const JITTER_MILLIS: u64 = 6_000;
 const FIRST_RECONNECT: Duration = Duration::from_millis(250);

@@ -219,7 +219,7 @@ async fn unknown_actions_and_expired_commands_are_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_pull_can_be_cancelled_and_its_outcome_asked_for() {
     let mut world = ready().await;
-    let slow = SimImage::new("slow", Behaviour::default()).pull_takes(std::time::Duration::from_secs(600));
+    let slow = SimImage::new("slow", Behaviour::default()).pull_takes(std::time::Duration::from_mins(10));
     world.machine.publish("slow:1", slow);
     let command = first_plan(&mut world, &hello("slow:1"));
     let plan = world.controller.apply(&command).await;
@@ -271,7 +271,7 @@ async fn a_pull_can_be_cancelled_and_its_outcome_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn a_newer_plan_overtakes_a_pull_and_every_step_of_the_old_one_is_answered() {
     let mut world = ready().await;
-    let slow = SimImage::new("slow", Behaviour::default()).pull_takes(std::time::Duration::from_secs(600));
+    let slow = SimImage::new("slow", Behaviour::default()).pull_takes(std::time::Duration::from_mins(10));
     world.machine.publish("slow:1", slow);
     let slow = first_plan(&mut world, &hello("slow:1"));
     let first = world.controller.apply(&slow).await;

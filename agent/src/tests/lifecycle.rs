@@ -135,7 +135,7 @@ async fn removing_takes_what_was_ordered_away_and_nothing_else() {
         desired.workloads[0].volumes.push(DesiredVolume {
             name: name.to_owned(),
             driver: None,
-            options: Default::default(),
+            options: std::collections::BTreeMap::default(),
             reclaim,
         });
         desired.workloads[0].containers[0].spec.mounts.push(Mount {
@@ -426,7 +426,7 @@ async fn networks_are_made_from_the_pool_and_joined_under_the_containers_name() 
         driver: None,
         subnet: None,
         internal: false,
-        options: Default::default(),
+        options: std::collections::BTreeMap::default(),
     });
     for c in &mut desired.workloads[0].containers {
         c.config.networks.push("hello.default".to_owned());

@@ -171,7 +171,7 @@ impl State {
     pub(super) fn publish(
         &mut self,
         session: u64,
-        message: Message,
+        message: &Message,
         now: Instant,
     ) -> Result<PublishOutcome, PublishError> {
         let topic = || message.topic.clone();
@@ -198,7 +198,7 @@ impl State {
             }
             Reach::Connected => {
                 self.counters.published += 1;
-                Ok(self.fan_out(&message, now))
+                Ok(self.fan_out(message, now))
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod crash;
+mod drift;
 mod faults;
 mod harness;
 mod lifecycle;

@@ -183,7 +183,8 @@ pub enum Reason {
     Declared,
     /// The declaration changed.
     Changed,
-    /// Somebody or something changed it behind our back.
+    /// Somebody or something changed it behind our back. An update for this reason that the engine cannot
+    /// make in place fails; it never becomes a replacement, since what is declared has not changed.
     Drifted {
         /// Which fields, as [`crate::observed::Drift::field`] names them.
         fields: Vec<String>,
@@ -203,7 +204,7 @@ pub enum Reason {
         /// The container that needs it.
         container: DnsLabel,
     },
-    /// An earlier attempt failed and is due again.
+    /// An earlier attempt at something declared failed and is due again. Drift stays drift.
     Retry,
 }
 

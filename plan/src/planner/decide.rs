@@ -263,11 +263,13 @@ fn rename_gate(item: &Item<'_>, forbidden: &Forbidden, hash: &SpecHash) -> Gate 
     }
 }
 
+/// What is tried again for drift's sake is told as drift: how far an agent may go to undo it depends on
+/// that, and a declared change may go further (see [`Reason::Drifted`]).
 fn admit(gate: Gate, reason: Reason, held: &mut Vec<HeldCause>) -> Option<Reason> {
-    match gate {
-        Gate::Clear => Some(reason),
-        Gate::Retry => Some(Reason::Retry),
-        Gate::Held(cause) => {
+    match (gate, reason) {
+        (Gate::Clear, reason) | (Gate::Retry, reason @ Reason::Drifted { .. }) => Some(reason),
+        (Gate::Retry, _) => Some(Reason::Retry),
+        (Gate::Held(cause), _) => {
             held.push(cause);
             None
         }

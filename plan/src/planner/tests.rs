@@ -1,5 +1,6 @@
 mod clashes;
 mod containers;
+mod failures;
 mod properties;
 mod removals;
 

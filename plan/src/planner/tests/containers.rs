@@ -10,7 +10,7 @@ use crate::spec::{ContainerSpec, Dependency, DependencyCondition, RestartPolicy}
 use crate::step::{Action, HeldCause, Precondition, Reason};
 
 /// `hello.web` of `image`, desired.
-fn hello(image: &str) -> DesiredSet {
+pub(super) fn hello(image: &str) -> DesiredSet {
     set(vec![workload("hello", vec![container("hello", "web", image)])])
 }
 
@@ -21,7 +21,7 @@ fn with_policy(policy: RestartPolicy) -> DesiredSet {
 }
 
 /// What the device has when `desired` has been brought about, in `state`.
-fn device(desired: &DesiredSet, state: ContainerState) -> Observed {
+pub(super) fn device(desired: &DesiredSet, state: ContainerState) -> Observed {
     let web = &desired.workloads[0].containers[0];
     let mut found = object("hello", web, "id1");
     found.state = state;
@@ -32,7 +32,7 @@ fn device(desired: &DesiredSet, state: ContainerState) -> Observed {
     }
 }
 
-fn exited(exit_code: i64) -> ContainerState {
+pub(super) fn exited(exit_code: i64) -> ContainerState {
     ContainerState::Exited {
         exit_code,
         oom_killed: false,
@@ -224,85 +224,6 @@ fn observed_drift_is_told_and_a_declared_change_still_applied() {
     );
     observed.containers.clear();
     assert_eq!(acts(&desired, &observed), Vec::<String>::new());
-}
-
-#[test]
-fn a_failed_change_waits_is_due_or_is_blocked() {
-    let desired = hello("i:2");
-    let web = desired.workloads[0].containers[0].clone();
-    let mut observed = device(&hello("i:1"), ContainerState::Running);
-    for retry in [Retry::Waiting, Retry::Blocked] {
-        observed.failures = vec![failure("hello", &web, FailureReason::RolledBack, retry)];
-        let cause = HeldCause::Failed {
-            reason: FailureReason::RolledBack,
-            message: "no such thing".into(),
-            blocked: retry == Retry::Blocked,
-        };
-        assert_eq!(held(&desired, &observed, &key("hello", "web")), [cause]);
-        assert_eq!(acts(&desired, &observed), Vec::<String>::new());
-    }
-    observed.failures[0].retry = Retry::Due;
-    let (plan, _) = planned(&desired, &observed);
-    assert_eq!(plan.steps[1].reason, Reason::Retry);
-}
-
-#[test]
-fn a_blocked_change_does_not_keep_the_old_one_down() {
-    let desired = hello("i:2");
-    let web = desired.workloads[0].containers[0].clone();
-    let mut observed = device(&hello("i:1"), exited(1));
-    observed.failures = vec![failure("hello", &web, FailureReason::RolledBack, Retry::Blocked)];
-    assert_eq!(acts(&desired, &observed), ["start hello.web"]);
-    observed.containers[0].engine_name = "hello.web.prev".into();
-    observed.containers[0].config.restart_policy = RestartPolicy::Never;
-    assert_eq!(acts(&desired, &observed), ["rename hello.web", "start hello.web"]);
-}
-
-#[test]
-fn a_blocked_hash_with_nothing_there_is_held_all_the_same() {
-    let desired = hello("i:2");
-    let web = desired.workloads[0].containers[0].clone();
-    let failures = vec![failure("hello", &web, FailureReason::RolledBack, Retry::Blocked)];
-    let observed = Observed { failures, ..empty() };
-    assert_eq!(acts(&desired, &observed), Vec::<String>::new());
-    assert_eq!(held(&desired, &observed, &key("hello", "web")).len(), 1);
-}
-
-#[test]
-fn failures_of_another_hash_or_configuration_say_nothing() {
-    let desired = hello("i:2");
-    let web = desired.workloads[0].containers[0].clone();
-    let mut observed = device(&hello("i:1"), ContainerState::Running);
-    let mut other = failure("hello", &web, FailureReason::RolledBack, Retry::Blocked);
-    other.config_digest = "another".into();
-    observed.failures = vec![
-        other,
-        failure(
-            "hello",
-            &container("hello", "web", "i:3"),
-            FailureReason::RolledBack,
-            Retry::Blocked,
-        ),
-    ];
-    assert_eq!(acts(&desired, &observed).len(), 2);
-}
-
-#[test]
-fn a_refused_update_holds_the_update_and_nothing_else() {
-    let mut desired = hello("i:1");
-    desired.workloads[0].containers[0].config.resources.pids_limit = Some(5);
-    let web = desired.workloads[0].containers[0].clone();
-    let mut observed = device(&hello("i:1"), ContainerState::Paused);
-    for retry in [Retry::Waiting, Retry::Blocked] {
-        observed.failures = vec![failure("hello", &web, FailureReason::UpdateFailed, retry)];
-        assert_eq!(acts(&desired, &observed), ["unpause hello.web"]);
-        assert_eq!(held(&desired, &observed, &key("hello", "web")).len(), 1);
-    }
-    observed.failures[0].retry = Retry::Due;
-    assert_eq!(
-        acts(&desired, &observed),
-        ["update hello.web in place", "unpause hello.web"]
-    );
 }
 
 #[test]

@@ -277,8 +277,11 @@ impl Fleet {
         let mut changes = Vec::new();
         while let Some(id) = self.asks.pop_due(now) {
             if let Some(state) = self.devices.get_mut(&id) {
-                state.ask_delay = (state.ask_delay * 2).min(ASK_MOST);
-                self.asks.set(&id, now + state.ask_delay);
+                // One that is gone is asked once for each sign of it: a retained birth may be years old.
+                if !matches!(state.presence, Presence::Gone(_)) {
+                    state.ask_delay = (state.ask_delay * 2).min(ASK_MOST);
+                    self.asks.set(&id, now + state.ask_delay);
+                }
                 changes.push(Change::Ask(id));
             }
         }
@@ -322,6 +325,7 @@ impl Fleet {
 fn go(id: &DeviceId, state: &mut DeviceState, cause: GoneCause) -> Change {
     state.presence = Presence::Gone(cause);
     state.confirmed = false;
+    state.ask_delay = ASK_FIRST;
     Change::Went(id.clone(), cause)
 }
 
@@ -396,6 +400,6 @@ fn on_report(id: &DeviceId, state: &mut DeviceState, report: Report, now: Uptime
     }
     state.report = Some(Arc::new(report));
     // An unconfirmed one is of before the restart: what happened since is no transition we saw.
-    changes.push(Change::Reported(id.clone(), before));
+    changes.push(Change::Reported(id.clone(), before.filter(|_| confirmed)));
     changes.push(Change::Dirty(id.clone()));
 }

@@ -79,10 +79,10 @@ tour() {
     happened "http://127.0.0.1:$port answers: hi from v2"
 
     chapter "A broken image"
-    say "It starts and never becomes healthy. After its deadline (8 s here) the old container runs again."
+    say "It starts and never becomes healthy. After its deadline (15 s here) the old container runs again."
     local before after
     before=$(docker inspect -f '{{.Id}}' hello.web)
-    apply "$image:broken" 8
+    apply "$image:broken" 15
     await_status 60 "the rollback" 'RolledBack'
     "$longshore" get workloads hello -o wide | indented
     after=$(docker inspect -f '{{.Id}}' hello.web)
@@ -102,8 +102,13 @@ tour() {
     local since
     since=$(date +%s.%N)
     apply "$image:1" 120
-    docker events --since "$since" --filter type=container --filter event=create --format '{{.ID}}' |
-        { read -r _ && kill -9 "$site_pid"; }
+    # Not a pipe: the watcher would notice the reader's end only with the next event, and none comes.
+    local created watcher
+    exec {created}< <(exec docker events --since "$since" --filter type=container --filter event=create --format '{{.ID}}')
+    watcher=$!
+    read -r -t 60 -u "$created" _ || fail "no container was created within 60 s"
+    kill -9 "$site_pid"
+    kill "$watcher" && exec {created}<&-
     say "   the new container was just created, and longshore up (pid $site_pid) is dead:"
     containers | indented
     start_site

@@ -16,6 +16,7 @@ use serde_json::Value;
 pub use self::diff::diff;
 use self::manifests::Manifest;
 use self::resources::Resources;
+use crate::error_chain::error_chain;
 use crate::cli::{ConnectArgs, GetArgs, ManifestArgs, Output};
 use crate::up::directory::SiteDirectory;
 
@@ -92,7 +93,7 @@ async fn each_manifest<W: Write>(
     for manifest in &manifests {
         if let Err(error) = act(&client, &resources, manifest, out).await {
             failed += 1;
-            writeln!(out, "{} failed: {error:#}", manifest.display())?;
+            writeln!(out, "{} failed: {}", manifest.display(), error_chain(&error))?;
         }
     }
     if failed > 0 {

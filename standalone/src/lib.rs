@@ -3,5 +3,6 @@
 pub mod apiserver;
 pub mod cli;
 pub mod client;
+pub mod error_chain;
 pub mod logging;
 pub mod up;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use longshore_standalone::cli::{Cli, Command};
+use longshore_standalone::error_chain::error_chain;
 use longshore_standalone::up::directory::DirectoryError;
 use longshore_standalone::{client, logging, up};
 
@@ -41,7 +42,7 @@ async fn run(command: Command) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("longshore: {error:#}");
+            eprintln!("longshore: {}", error_chain(&error));
             let in_use = matches!(error.downcast_ref(), Some(DirectoryError::InUse { .. }));
             ExitCode::from(if in_use { DIRECTORY_IN_USE } else { failed })
         }

@@ -369,12 +369,17 @@ fn container_runtime(args: &UpArgs) -> anyhow::Result<RuntimeAndProbes> {
     }
 }
 
-/// Waits until the controller has seen the agent: the last sign that the whole way works.
+/// Waits until the controller has seen the agent and heard of its runtime, ready or not: the last sign that
+/// the whole way works.
 async fn wait_until_connected(client: &Client, name: &DnsLabel) -> anyhow::Result<()> {
     let devices: Api<Device> = Api::namespaced(client.clone(), TENANT);
     let connected = |device: Option<&Device>| {
         let conditions = device.and_then(|d| d.status.as_ref()).map(|s| s.conditions.as_slice());
-        conditions.unwrap_or_default().iter().any(|c| c.type_ == "Connected" && c.status == "True")
+        let conditions = conditions.unwrap_or_default();
+        let is = |kind: &str, status: &[&str]| {
+            conditions.iter().any(|c| c.type_ == kind && status.contains(&c.status.as_str()))
+        };
+        is("Connected", &["True"]) && is("RuntimeReady", &["True", "False"])
     };
     tokio::time::timeout(READY_DEADLINE, await_condition(devices, name.as_str(), connected))
         .await

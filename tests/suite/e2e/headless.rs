@@ -142,7 +142,11 @@ async fn without_its_controller_the_agent_finishes_a_change_and_heals_what_is_re
             .await
             .with_context(|| what.clone())?;
         let creates = events.after(mark).iter().filter(|e| e.action == "create").count();
-        ensure!(creates == 1, "{what}: {creates} creates: {:?}", events.after(mark));
+        ensure!(
+            creates == 1,
+            "{what}: {creates} creates: {:?}",
+            events.after(mark)
+        );
         ensure!(
             containers::get(&docker, "two.steady").await? == steady,
             "{what}: the unchanged one was touched"
@@ -188,7 +192,9 @@ async fn without_its_controller_the_agent_falls_back_from_a_sick_image() -> Resu
     let mut sick = steady_and("hello:sick", port);
     sick["spec"]["rollout"]["progressDeadlineSeconds"] = json!(10);
     halves.objects.apply(&sick).await?;
-    let started = events.first(0, "the start of the sick one", SOON, |event| event.action == "start");
+    let started = events.first(0, "the start of the sick one", SOON, |event| {
+        event.action == "start"
+    });
     started.await?;
     halves.take_the_controller_away().await?;
     answers(port, "/", "hello from v1").await?;
@@ -208,7 +214,10 @@ async fn without_its_controller_the_agent_falls_back_from_a_sick_image() -> Resu
     halves.bring_back_the_controller().await?;
     let told = halves.objects.unready("two", &["RolledBack"]).await?;
     ensure!(told.message.contains("web"), "{told:?}");
-    ensure!(containers::get(&docker, "two.web").await?.id == before.id, "touched");
+    ensure!(
+        containers::get(&docker, "two.web").await?.id == before.id,
+        "touched"
+    );
     halves.end().await
 }
 

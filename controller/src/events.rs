@@ -49,14 +49,21 @@ pub(crate) enum About {
 
 /// A Workload's or Device's note.
 pub(crate) fn note(warning: bool, reason: &str, action: impl Into<String>, words: impl Into<String>) -> Note {
-    let cut = |text: String, most| text.chars().take(most).collect();
     Note {
         warning,
         reason: reason.to_owned(),
-        // The API's limits are 128 and 1024 bytes.
-        action: cut(action.into(), 100),
-        words: cut(words.into(), 250),
+        action: cut(action.into(), ACTION_MOST),
+        words: cut(words.into(), WORDS_MOST),
     }
+}
+
+/// The API's limits, in bytes.
+const ACTION_MOST: usize = 128;
+const WORDS_MOST: usize = 1024;
+
+fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
 }
 
 /// What happened between two reports of one device. `images` is what its containers are declared with.

@@ -76,14 +76,15 @@ pub fn preview(input: &PreviewInput<'_>) -> Vec<DevicePreview> {
     let mut previews = Vec::new();
     for device in devices {
         let name = device.metadata.name.clone().unwrap_or_default();
-        let now = decision(device, &before, &[], &content, None);
+        let now = decision(device, &before, &[], &Kept::new(), &content, None);
         let (observed, assumed) = match input.observed.get(&name) {
             Some(observed) => (observed.clone(), false),
             None => (as_declared(&now.desired), true),
         };
         let report = report(observed, now.digest.clone());
         let gone: Vec<&str> = input.deleted.into_iter().collect();
-        let then = decision(device, &after, &gone, &content, Some(&report));
+        // What cannot be rendered then stays as it is rendered now.
+        let then = decision(device, &after, &gone, &now.kept, &content, Some(&report));
         let problems = problems(&then);
         let steps = match &then.plan {
             Some(plan) => explain(plan, &then.desired, &report.observed),
@@ -129,17 +130,21 @@ fn after(input: &PreviewInput<'_>, before: &[Workload]) -> Vec<Workload> {
         return before.to_vec();
     };
     let name = changed.metadata.name.as_ref();
-    let others = before
-        .iter()
-        .filter(|w| w.metadata.name.as_ref() != name)
-        .cloned();
-    others.chain([known(changed)]).collect()
+    let (same, others): (Vec<&Workload>, Vec<&Workload>) =
+        before.iter().partition(|w| w.metadata.name.as_ref() == name);
+    let mut changed = known(changed);
+    if changed.metadata.uid.is_none() {
+        // A manifest names the object that is there.
+        changed.metadata.uid = same.first().and_then(|w| w.metadata.uid.clone());
+    }
+    others.into_iter().cloned().chain([changed]).collect()
 }
 
 fn decision(
     device: &Device,
     workloads: &[Workload],
     deleted: &[&str],
+    kept: &Kept,
     content: &ContentIndex,
     report: Option<&Report>,
 ) -> Decision {
@@ -182,7 +187,7 @@ fn decision(
         device_ending: Ending::Alive,
         workloads: &candidates,
         report,
-        kept: &Kept::new(),
+        kept,
         accepted: None,
         refused: None,
     })

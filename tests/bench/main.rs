@@ -7,10 +7,14 @@
 //! `BENCH_QUICK=1` takes few runs, to see that everything works. `BENCH_ROWS=acf` runs those rows only.
 
 mod fixtures;
+mod latency;
 mod machine;
 mod measure;
 mod planner;
+mod reconcile;
+mod rig;
 mod table;
+mod twin;
 
 use std::env;
 use std::io::{self, Write};
@@ -24,11 +28,15 @@ use measure::{Effort, Outcome};
 type Measurement = fn(&Effort) -> Result<Outcome>;
 
 /// Every group, by the letter that docs/benchmarks.md has for it.
-const GROUPS: [(char, &str, Measurement); 1] = [(
-    'f',
-    "planner: steps per second for a device of 50 containers",
-    planner::measure,
-)];
+const GROUPS: [(char, &str, Measurement); 3] = [
+    ('a', "a change's way to the agent", latency::measure),
+    ('c', "reports that ask for nothing", reconcile::measure),
+    (
+        'f',
+        "the planner alone, a device of 50 containers",
+        planner::measure,
+    ),
+];
 
 fn main() -> ExitCode {
     match run() {

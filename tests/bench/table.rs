@@ -26,7 +26,13 @@ pub(crate) fn group(letter: char, title: &str, outcome: &Outcome) -> String {
 fn row(row: &Row) -> Vec<String> {
     let ratios = row.ratios();
     let of_medians = row.ours.percentile(50) / row.baseline.percentile(50);
-    let spread = if ratios.len() < 2 {
+    // Of values on both sides of nothing there is no ratio.
+    let of_medians = if row.baseline.percentile(50) > 0.0 {
+        of_medians
+    } else {
+        f64::NAN
+    };
+    let spread = if ratios.len() < 2 || !of_medians.is_finite() {
         String::new()
     } else {
         let [low, high] = [10, 90].map(|percent| number(ratios.percentile(percent)));

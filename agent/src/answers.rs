@@ -128,10 +128,10 @@ pub(crate) fn outcome_of_step(outcome: &StepOutcome, at: u64) -> CommandOutcome 
             (Status::Failed, 500, Some((error_code::STEP_FAILED, message)))
         }
         StepOutcome::Skipped { because } => {
-            let code = if because == SUPERSEDED {
-                error_code::SUPERSEDED
-            } else {
-                error_code::STEP_FAILED
+            let code = match because.as_str() {
+                SUPERSEDED => error_code::SUPERSEDED,
+                CANCELLED => error_code::CANCELLED,
+                _ => error_code::STEP_FAILED,
             };
             (Status::Cancelled, 410, Some((code, because)))
         }
@@ -146,10 +146,19 @@ pub(crate) fn outcome_of_step(outcome: &StepOutcome, at: u64) -> CommandOutcome 
 
 /// How a plan ended that a newer one overtook.
 pub(crate) fn superseded(at: u64) -> CommandOutcome {
+    withdrawn(error_code::SUPERSEDED, SUPERSEDED, at)
+}
+
+/// How a plan ended that somebody cancelled.
+pub(crate) fn cancelled(at: u64) -> CommandOutcome {
+    withdrawn(error_code::CANCELLED, CANCELLED, at)
+}
+
+fn withdrawn(code: &str, words: &str, at: u64) -> CommandOutcome {
     CommandOutcome {
         status: Status::Cancelled,
         code: 410,
-        error: Some((error_code::SUPERSEDED.to_owned(), SUPERSEDED.to_owned())),
+        error: Some((code.to_owned(), words.to_owned())),
         at,
     }
 }

@@ -10,7 +10,10 @@
 //! failure leaves a journaled point; the turn after it recovers exactly as a new process would: a replace
 //! is finished forward or back, then the plan is made again from its desired set and what is observed.
 
+mod alone;
+mod cancellations;
 mod container;
+mod ending;
 mod housekeeping;
 mod objects;
 mod plan;
@@ -18,15 +21,15 @@ mod ports;
 mod recover;
 mod replace;
 mod step;
+mod trouble;
 mod wait;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_bus::DeviceId;
 use longshore_bus::clock::Clock;
-use longshore_bus::envelope::CorrelationId;
 use longshore_plan::hash::SpecHash;
 use longshore_plan::names::{ContainerKey, EngineId};
 use longshore_plan::observed::FailureReason;
@@ -46,7 +49,9 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeErrorKind};
 use crate::storage::Storage;
 use crate::subnet::Cidr;
 
+pub(crate) use self::cancellations::Cancellations;
 pub(crate) use self::plan::unrecorded_failures;
+use self::trouble::{Failed, Interrupt, Trouble};
 
 /// What the executor works with.
 pub(crate) struct Tools {
@@ -69,105 +74,6 @@ pub(crate) struct Inputs {
     /// Whether a live controller is in charge.
     pub(crate) supervised: watch::Receiver<bool>,
     pub(crate) stop: CancellationToken,
-}
-
-/// The commands somebody wants to end. Bounded: ids are forgotten when their plan ends.
-#[derive(Debug, Default)]
-pub(crate) struct Cancellations {
-    asked: Mutex<BTreeSet<CorrelationId>>,
-    changed: watch::Sender<u64>,
-}
-
-impl Cancellations {
-    pub(crate) fn ask(&self, id: CorrelationId) {
-        self.asked().insert(id);
-        self.changed.send_modify(|n| *n += 1);
-    }
-
-    fn has(&self, id: CorrelationId) -> bool {
-        self.asked().contains(&id)
-    }
-
-    /// What ended needs no remembering.
-    fn forget(&self, over: impl Fn(CorrelationId) -> bool) {
-        self.asked().retain(|id| !over(*id));
-    }
-
-    fn follow(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    fn asked(&self) -> MutexGuard<'_, BTreeSet<CorrelationId>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Why a turn ended before its work was done. What was begun is journaled.
-#[derive(Debug)]
-enum Interrupt {
-    /// The engine does not answer.
-    Runtime(RuntimeError),
-    /// The engine came back in between: it may have restarted everything.
-    Restarted,
-    /// The ledger cannot be written, so nothing may be done.
-    Ledger(LedgerError),
-    /// The agent stops.
-    Stopping,
-}
-
-/// Why a step did not do what it should.
-#[derive(Debug)]
-enum Trouble {
-    /// Tried and failed.
-    Failed(Failed),
-    /// Refused without effect.
-    Precondition { found: String },
-    /// Not done, and nobody's fault.
-    Skipped { because: String },
-    /// Cut short; it is taken up again.
-    Interrupted(Interrupt),
-}
-
-#[derive(Debug, Clone)]
-struct Failed {
-    reason: FailureReason,
-    message: String,
-    /// Not tried again by itself.
-    blocked: bool,
-}
-
-impl From<Interrupt> for Trouble {
-    fn from(interrupt: Interrupt) -> Self {
-        Self::Interrupted(interrupt)
-    }
-}
-
-impl From<Failed> for Trouble {
-    fn from(failed: Failed) -> Self {
-        Self::Failed(failed)
-    }
-}
-
-impl From<LedgerError> for Interrupt {
-    fn from(error: LedgerError) -> Self {
-        Self::Ledger(error)
-    }
-}
-
-impl From<LedgerError> for Trouble {
-    fn from(error: LedgerError) -> Self {
-        Self::Interrupted(Interrupt::Ledger(error))
-    }
-}
-
-impl Failed {
-    fn waiting(reason: FailureReason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            blocked: false,
-        }
-    }
 }
 
 /// The executor.
@@ -207,8 +113,6 @@ struct LivenessBackoff {
 const TIMEOUTS: u32 = 3;
 const LEDGER_FIRST: Duration = Duration::from_secs(5);
 const LEDGER_LONGEST: Duration = Duration::from_mins(1);
-/// The same local plan is not tried again sooner.
-const LOCAL_PAUSE: Duration = Duration::from_secs(10);
 
 /// What a turn came to.
 enum Turn {

@@ -13,6 +13,8 @@ mod backoff;
 mod content;
 mod counters;
 mod executor;
+#[cfg(test)]
+mod fixtures;
 mod ledger;
 mod link;
 mod local;

@@ -4,6 +4,7 @@
 mod commands;
 mod crash;
 mod drift;
+mod endings;
 mod faults;
 mod harness;
 mod lifecycle;

@@ -160,6 +160,8 @@ pub mod error_code {
     pub const UNKNOWN_COMMAND: &str = "UnknownCommand";
     /// A newer plan took its place.
     pub const SUPERSEDED: &str = "Superseded";
+    /// Somebody withdrew it.
+    pub const CANCELLED: &str = "Cancelled";
     /// The step was tried and failed; the message says why.
     pub const STEP_FAILED: &str = "StepFailed";
 }

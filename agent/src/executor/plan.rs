@@ -1,25 +1,22 @@
-//! Plans: the journaled one, brought to its end, and the local ones made while nobody is in charge.
+//! The journaled plan, step by step, and again from what is observed where it was cut short.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_bus::envelope::Status;
 use longshore_plan::desired::DesiredSet;
 use longshore_plan::names::DnsLabel;
 use longshore_plan::observed::FailureReason;
 use longshore_plan::step::{Action, NumberedStep, PlanCommand, Reason, Step, StepOutcome};
-use serde_json::json;
-use tokio::time::Instant;
 
-use super::step::{correlation, declared};
-use super::{Executor, Interrupt, LOCAL_PAUSE, Turn};
-use crate::answers::{Answer, CANCELLED, SUPERSEDED, superseded};
-use crate::ledger::{CommandOutcome, FailureRecord, LedgerState, Next, Record};
-use crate::local;
+use super::ending::{same, skipped};
+use super::step::declared;
+use super::{Executor, Interrupt};
+use crate::answers::{CANCELLED, SUPERSEDED};
+use crate::ledger::{FailureRecord, LedgerState, Next};
 
 /// A step to run, with the id its answer carries if it has one.
-struct Queued {
-    id: Option<String>,
-    step: Step,
+pub(super) struct Queued {
+    pub(super) id: Option<String>,
+    pub(super) step: Step,
 }
 
 /// Why a step is not run.
@@ -58,18 +55,15 @@ impl Executor {
             .filter(|s| !next.outcomes.contains_key(&s.correlation_id))
             .collect();
         let numbered = plan.steps.into_iter().map(|step| {
-            let same = |s: &&NumberedStep| s.step.workload == step.workload && s.step.action == step.action;
-            let id = open
-                .iter()
-                .position(same)
-                .map(|at| open.remove(at).correlation_id.clone());
+            let at = open.iter().position(|s| same(&s.step, &step));
+            let id = at.map(|at| open.remove(at).correlation_id.clone());
             Queued { id, step }
         });
         Ok(numbered.collect())
     }
 
     /// Runs steps in their order. One that fails bars the later ones of its workload.
-    async fn run_queue(
+    pub(super) async fn run_queue(
         &mut self,
         desired: &DesiredSet,
         queue: Vec<Queued>,
@@ -102,7 +96,7 @@ impl Executor {
             all_done = false;
             failed.insert(step.workload.clone());
             if let Some(id) = id {
-                self.skip(id, because).await?;
+                self.record_ends(vec![(id.clone(), skipped(because))]).await?;
             }
         }
         Ok(all_done)
@@ -128,7 +122,12 @@ impl Executor {
             }
             _ => {}
         }
-        if queue[at].id.as_deref().is_some_and(|id| self.is_cancelled(id)) {
+        let cancelled = match &queue[at].id {
+            Some(id) => self.is_cancelled(id),
+            // A plan that was made again holds once more what was cancelled in it.
+            None => plan.is_some() && was_cancelled(&state, step),
+        };
+        if cancelled {
             return Some(Barred::Workload(CANCELLED.to_owned()));
         }
         if failed.contains(&step.workload) {
@@ -149,110 +148,18 @@ impl Executor {
         }
         None
     }
+}
 
-    pub(super) fn is_cancelled(&self, id: &str) -> bool {
-        correlation(id).is_some_and(|id| self.tools.cancellations.has(id))
-    }
-
-    async fn skip(&self, id: &str, because: String) -> Result<(), Interrupt> {
-        let outcome = StepOutcome::Skipped { because };
-        self.record_end(id, outcome).await
-    }
-
-    async fn record_end(&self, id: &str, outcome: StepOutcome) -> Result<(), Interrupt> {
-        let state = self.tools.ledger.state();
-        let topic = state.next.as_ref().map(|next| next.response_topic.clone());
-        let answer = Answer::of_step(&outcome);
-        self.append(vec![Record::StepEnded {
-            id: id.to_owned(),
-            outcome,
-            at: self.stamp(),
-        }])
-        .await?;
-        if let (Some(id), Some(topic)) = (correlation(id), topic) {
-            self.tools.answers.send(id, &topic, answer);
-        }
-        Ok(())
-    }
-
-    /// Answers what is left, notes what converged without a step, and lets the next plan have its turn.
-    async fn end_plan(&mut self) -> Result<(), Interrupt> {
-        let snapshot = self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
-        let state = self.tools.ledger.state();
-        let Some(next) = state.next.clone() else {
-            return Ok(());
-        };
-        let overtaken = state.pending.is_some();
-        for step in &next.command.steps {
-            if !next.outcomes.contains_key(&step.correlation_id) {
-                // Only a plan that was made again leaves some: they were not needed any more.
-                self.record_end(&step.correlation_id, StepOutcome::Done { changed: false })
-                    .await?;
-            }
-        }
-        let mut records = self.found_applied(&next.command.desired, &snapshot);
-        let state = self.tools.ledger.state();
-        let counts = Counts::of(state.next.as_ref().map(|n| &n.outcomes));
-        let outcome = counts.outcome(overtaken, self.stamp());
-        let answer = Answer {
-            result: Some(counts.words()),
-            ..Answer::of_outcome(&outcome, serde_json::Value::Null)
-        };
-        records.push(Record::PlanEnded { outcome });
-        self.append(records).await?;
-        let over: BTreeSet<_> = next
-            .command
-            .steps
-            .iter()
-            .filter_map(|s| correlation(&s.correlation_id))
-            .collect();
-        let cancellations = &self.tools.cancellations;
-        cancellations.forget(|id| id == next.correlation_id || over.contains(&id));
-        self.tools
-            .answers
-            .send(next.correlation_id, &next.response_topic, answer);
-        self.tools.view.compose();
-        self.collect_unused().await;
-        Ok(())
-    }
-
-    /// While nobody is in charge: the same planner, on what the ledger wants.
-    pub(super) async fn heal_alone(&mut self) -> Result<Turn, Interrupt> {
-        let snapshot = self.tools.view.now();
-        let state = self.tools.ledger.state();
-        let desired = wanted_alone(&state, &snapshot.observed.failures);
-        let plan = longshore_plan::plan(&desired, &snapshot.observed);
-        if plan.steps.is_empty() {
-            return Ok(Turn::Idle(None));
-        }
-        // The same plan again: it does not help, and must not be tried without end.
-        if let Some((steps, at)) = &self.last_local
-            && *steps == plan.steps
-            && at.elapsed() < LOCAL_PAUSE
-        {
-            return Ok(Turn::Idle(Some(*at + LOCAL_PAUSE)));
-        }
-        tracing::info!(
-            steps = plan.steps.len(),
-            "no controller is in charge: a local plan is carried out"
-        );
-        self.append(vec![Record::LocalPlan {
-            steps: plan.steps.len(),
-            at: self.stamp(),
-        }])
-        .await?;
-        self.tools.counters.local_plans.add();
-        let queue = plan
-            .steps
-            .iter()
-            .cloned()
-            .map(|step| Queued { id: None, step })
-            .collect();
-        let done = self.run_queue(&desired, queue, None).await?;
-        self.last_local = (!done).then(|| (plan.steps, Instant::now()));
-        self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
-        Ok(Turn::Again)
-    }
+/// Whether the running plan asked for the same in a step that ended as cancelled.
+fn was_cancelled(state: &LedgerState, step: &Step) -> bool {
+    let ended = |next: &Next, id: &str| {
+        let outcome = next.outcomes.get(id);
+        matches!(outcome, Some(StepOutcome::Skipped { because }) if because == CANCELLED)
+    };
+    state.next.as_ref().is_some_and(|next| {
+        let mut steps = next.command.steps.iter();
+        steps.any(|s| same(&s.step, step) && ended(next, &s.correlation_id))
+    })
 }
 
 fn as_given(next: &Next) -> Vec<Queued> {
@@ -265,18 +172,6 @@ fn as_given(next: &Next) -> Vec<Queued> {
             step: s.step.clone(),
         })
         .collect()
-}
-
-/// What the device wants alone: the last target, and where that failed and is not due, what last worked.
-fn wanted_alone(state: &LedgerState, failures: &[longshore_plan::observed::Failure]) -> DesiredSet {
-    let Some(target) = &state.target else {
-        return state.current.clone();
-    };
-    local::desired(&state.current, target, |key, wanted| {
-        failures.iter().any(|f| {
-            f.key == *key && f.hash == wanted.hash && f.retry != longshore_plan::observed::Retry::Due
-        })
-    })
 }
 
 /// What a report shows for a plan that could not be written down.
@@ -310,80 +205,4 @@ pub(crate) fn unrecorded_failures(
         }
     }
     failures
-}
-
-/// How a plan's steps ended.
-#[derive(Debug, Default)]
-struct Counts {
-    changed: usize,
-    unchanged: usize,
-    failed: usize,
-    refused: usize,
-    skipped: usize,
-}
-
-impl Counts {
-    fn of(outcomes: Option<&BTreeMap<String, StepOutcome>>) -> Self {
-        let mut counts = Self::default();
-        for outcome in outcomes.into_iter().flat_map(BTreeMap::values) {
-            *match outcome {
-                StepOutcome::Done { changed: true } => &mut counts.changed,
-                StepOutcome::Done { changed: false } => &mut counts.unchanged,
-                StepOutcome::Failed { .. } => &mut counts.failed,
-                StepOutcome::PreconditionFailed { .. } => &mut counts.refused,
-                StepOutcome::Skipped { .. } => &mut counts.skipped,
-            } += 1;
-        }
-        counts
-    }
-
-    fn words(&self) -> serde_json::Value {
-        let Self {
-            changed,
-            unchanged,
-            failed,
-            refused,
-            skipped,
-        } = self;
-        json!({
-            "changed": changed, "unchanged": unchanged, "failed": failed,
-            "refused": refused, "skipped": skipped,
-        })
-    }
-
-    fn outcome(&self, overtaken: bool, at: u64) -> CommandOutcome {
-        let not_done = self.failed + self.refused + self.skipped;
-        if not_done == 0 {
-            return CommandOutcome {
-                status: Status::Succeeded,
-                code: 200,
-                error: None,
-                at,
-            };
-        }
-        if overtaken {
-            return superseded(at);
-        }
-        let code = if self.failed == 0 && self.refused > 0 {
-            longshore_bus::envelope::error_code::PRECONDITION_FAILED
-        } else {
-            longshore_bus::envelope::error_code::STEP_FAILED
-        };
-        CommandOutcome {
-            status: Status::Failed,
-            code: if self.failed == 0 && self.refused > 0 {
-                409
-            } else {
-                500
-            },
-            error: Some((
-                code.to_owned(),
-                format!(
-                    "{} steps failed, {} were refused, {} skipped",
-                    self.failed, self.refused, self.skipped
-                ),
-            )),
-            at,
-        }
-    }
 }

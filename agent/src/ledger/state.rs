@@ -74,6 +74,13 @@ pub(crate) struct Next {
     pub(crate) outcomes: BTreeMap<String, StepOutcome>,
 }
 
+impl Next {
+    /// Whether it has a step of that id.
+    pub(crate) fn has_step(&self, id: &str) -> bool {
+        self.command.steps.iter().any(|s| s.correlation_id == id)
+    }
+}
+
 /// A container of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OwnedContainer {

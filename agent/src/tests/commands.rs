@@ -7,13 +7,13 @@ use serde_json::json;
 use super::harness::*;
 use crate::runtime::sim::{Behaviour, Fault, Op, Phase, SimImage};
 
-fn first_plan(world: &mut World, desired: &DesiredSet) -> PlanCommand {
+pub(super) fn first_plan(world: &mut World, desired: &DesiredSet) -> PlanCommand {
     let report = world.controller.report().unwrap();
     let steps = longshore_plan::plan(desired, &report.observed).steps;
     world.controller.command(desired, steps)
 }
 
-async fn ready() -> World {
+pub(super) async fn ready() -> World {
     let mut world = World::new().await;
     world
         .until(5, "a first report", |w| {

@@ -13,100 +13,19 @@ use longshore_bus::envelope::{
 };
 use longshore_bus::memory::{Access, BrokerConfig, ClientOptions, MemoryBroker, MemoryBus};
 use longshore_bus::topic::CONTROLLER_FILTER;
-use longshore_bus::{Bus, DeviceId, Message, Properties, Topic, codec};
-use longshore_plan::desired::{DesiredContainer, DesiredSet, DesiredWorkload, DriftMode, OnFailure};
-use longshore_plan::hash::{digest_hex, spec_hash};
-use longshore_plan::names::{ContainerKey, DnsLabel};
+use longshore_bus::{Bus, Message, Properties, Topic, codec};
+use longshore_plan::desired::DesiredSet;
+use longshore_plan::hash::digest_hex;
 use longshore_plan::observed::{Failure, Health, ObservedContainer};
-use longshore_plan::spec::{
-    ContainerBehaviour, ContainerConfig, ContainerSpec, ContentDigest, Probe, ProbeAction,
-};
+use longshore_plan::spec::ContentDigest;
 use longshore_plan::step::{Fence, NumberedStep, PlanCommand};
 use serde_json::Value;
 
+pub(super) use crate::fixtures::*;
 use crate::runtime::sim::{Behaviour, SimImage, SimMachine, SimRuntime};
 use crate::{Agent, AgentConfig, AgentHandle, AgentSnapshot, MemoryStorage, Storage, labels};
 
-pub(super) const SITE: &str = "site-a";
 pub(super) const CONTROLLER: &str = "controller";
-
-pub(super) fn label(text: &str) -> DnsLabel {
-    text.parse().unwrap()
-}
-
-pub(super) fn key(workload: &str, container: &str) -> ContainerKey {
-    ContainerKey::new(label(workload), label(container))
-}
-
-pub(super) fn device() -> DeviceId {
-    "default.dev1".parse().unwrap()
-}
-
-/// A container that is healthy when its HTTP probe says so.
-pub(super) fn container(workload: &str, name: &str, image: &str) -> DesiredContainer {
-    let spec = ContainerSpec {
-        image: image.to_owned(),
-        ..ContainerSpec::default()
-    };
-    DesiredContainer {
-        name: label(name),
-        engine_name: format!("{workload}.{name}"),
-        init: false,
-        hash: spec_hash(&spec),
-        spec,
-        config: ContainerConfig::default(),
-        behaviour: ContainerBehaviour {
-            readiness: Some(probe(3)),
-            ..ContainerBehaviour::default()
-        },
-    }
-}
-
-pub(super) fn probe(failure_threshold: u32) -> Probe {
-    Probe {
-        action: ProbeAction::HttpGet {
-            port: 8080,
-            path: "/healthz".to_owned(),
-            host: None,
-            headers: Vec::new(),
-        },
-        initial_delay_seconds: 0,
-        period_seconds: 1,
-        timeout_seconds: 1,
-        success_threshold: 1,
-        failure_threshold,
-    }
-}
-
-pub(super) fn workload(name: &str, containers: Vec<DesiredContainer>) -> DesiredWorkload {
-    DesiredWorkload {
-        name: label(name),
-        revision: "1".to_owned(),
-        priority: 0,
-        drift: DriftMode::Enforce,
-        suspend: false,
-        containers,
-        networks: Vec::new(),
-        volumes: Vec::new(),
-        min_ready_seconds: 10,
-        progress_deadline_seconds: 30,
-        on_failure: OnFailure::Rollback,
-        retry: None,
-        image_pull_secrets: Vec::new(),
-    }
-}
-
-/// One workload `hello` with one container `web`.
-pub(super) fn hello(image: &str) -> DesiredSet {
-    DesiredSet {
-        workloads: vec![workload("hello", vec![container("hello", "web", image)])],
-        ..DesiredSet::default()
-    }
-}
-
-pub(super) fn rehash(container: &mut DesiredContainer) {
-    container.hash = spec_hash(&container.spec);
-}
 
 #[derive(Default)]
 struct Heard {

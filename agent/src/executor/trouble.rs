@@ -1,0 +1,74 @@
+//! Why a turn or a step did not come to its end.
+
+use longshore_plan::observed::FailureReason;
+
+use crate::ledger::LedgerError;
+use crate::runtime::RuntimeError;
+
+/// Why a turn ended before its work was done. What was begun is journaled.
+#[derive(Debug)]
+pub(super) enum Interrupt {
+    /// The engine does not answer.
+    Runtime(RuntimeError),
+    /// The engine came back in between: it may have restarted everything.
+    Restarted,
+    /// The ledger cannot be written, so nothing may be done.
+    Ledger(LedgerError),
+    /// The agent stops.
+    Stopping,
+}
+
+/// Why a step did not do what it should.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Tried and failed.
+    Failed(Failed),
+    /// Refused without effect.
+    Precondition { found: String },
+    /// Not done, and nobody's fault.
+    Skipped { because: String },
+    /// Cut short; it is taken up again.
+    Interrupted(Interrupt),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Failed {
+    pub(super) reason: FailureReason,
+    pub(super) message: String,
+    /// Not tried again by itself.
+    pub(super) blocked: bool,
+}
+
+impl From<Interrupt> for Trouble {
+    fn from(interrupt: Interrupt) -> Self {
+        Self::Interrupted(interrupt)
+    }
+}
+
+impl From<Failed> for Trouble {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed)
+    }
+}
+
+impl From<LedgerError> for Interrupt {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<LedgerError> for Trouble {
+    fn from(error: LedgerError) -> Self {
+        Self::Interrupted(Interrupt::Ledger(error))
+    }
+}
+
+impl Failed {
+    pub(super) fn waiting(reason: FailureReason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            blocked: false,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How plans end that do not simply run through.
+
+use std::time::Duration;
+
+use longshore_bus::envelope::{CorrelationId, ResponseEnvelope, Status, action, error_code};
+use longshore_plan::desired::DesiredSet;
+use longshore_plan::spec::{Port, Protocol};
+use longshore_plan::step::PlanCommand;
+use serde_json::json;
+
+use super::commands::{first_plan, ready};
+use super::harness::*;
+use crate::runtime::sim::{Behaviour, Crash, SimImage, by_hand};
+
+/// An image that takes ten minutes to come.
+fn publish_slow(world: &World) {
+    let slow = SimImage::new("slow", Behaviour::default()).pull_takes(Duration::from_mins(10));
+    world.machine.publish("slow:1", slow);
+}
+
+fn with_port(mut desired: DesiredSet) -> DesiredSet {
+    let web = &mut desired.workloads[0].containers[0];
+    web.spec.ports.push(Port {
+        container_port: 8080,
+        host_port: Some(8080),
+        host_ip: None,
+        protocol: Protocol::Tcp,
+    });
+    rehash(web);
+    desired
+}
+
+fn last(world: &World, id: CorrelationId) -> ResponseEnvelope {
+    let answers = world.controller.answers(id);
+    answers
+        .last()
+        .cloned()
+        .unwrap_or_else(|| panic!("no answer to {id}"))
+}
+
+fn step_answers(world: &World, command: &PlanCommand) -> Vec<ResponseEnvelope> {
+    let steps = command.steps.iter();
+    let ids = steps.map(|s| CorrelationId(s.correlation_id.parse().unwrap()));
+    ids.map(|id| last(world, id)).collect()
+}
+
+async fn ended(world: &mut World, seconds: u64, id: CorrelationId) -> ResponseEnvelope {
+    world
+        .until(seconds, "ended", |w| {
+            w.controller.answers(id).iter().any(|a| a.is_final)
+        })
+        .await;
+    last(world, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_plan_made_again_holds_back_is_answered_as_not_done() {
+    let mut world = ready().await;
+    publish_slow(&world);
+    let command = first_plan(&mut world, &with_port(hello("slow:1")));
+    let id = world.controller.apply(&command).await;
+    world.seconds(5).await;
+    world.kill().await;
+    // Meanwhile somebody else takes the port, and the container is held for it.
+    world
+        .machine
+        .load("hello:1", SimImage::new("1", Behaviour::default()));
+    let mut other = by_hand("other", "hello:1");
+    other
+        .spec
+        .ports
+        .clone_from(&with_port(hello("hello:1")).workloads[0].containers[0].spec.ports);
+    world.machine.run(&other).unwrap();
+    world.start().await;
+    let answer = ended(&mut world, 30, id).await;
+    assert_eq!(answer.status, Status::Failed, "{answer:?}");
+    assert_eq!(answer.result.unwrap()["skipped"], command.steps.len());
+    for answer in step_answers(&world, &command) {
+        assert_eq!(answer.status, Status::Cancelled, "{answer:?}");
+        let message = answer.error.unwrap().message;
+        assert!(message.contains("8080") && message.contains("other"), "{message}");
+    }
+    assert!(world.machine.container("hello.web").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_plan_ends_as_cancelled_and_its_pull_with_it() {
+    let mut world = ready().await;
+    publish_slow(&world);
+    let command = first_plan(&mut world, &hello("slow:1"));
+    let id = world.controller.apply(&command).await;
+    world.seconds(5).await;
+    let cancel = world
+        .controller
+        .envelope(action::CANCEL, json!({ "correlationId": id }));
+    world.controller.send(&cancel).await;
+    let answer = ended(&mut world, 5, id).await;
+    assert_eq!((answer.status, answer.code), (Status::Cancelled, 410));
+    assert_eq!(answer.error.unwrap().code, error_code::CANCELLED);
+    assert_eq!(answer.result.unwrap()["skipped"], command.steps.len());
+    for answer in step_answers(&world, &command) {
+        assert_eq!(answer.status, Status::Cancelled);
+        assert_eq!(answer.error.unwrap().code, error_code::CANCELLED);
+    }
+    assert!(world.machine.containers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_cancelled_stays_so_when_the_plan_is_made_again() {
+    let mut world = ready().await;
+    publish_slow(&world);
+    let minute = SimImage::new("minute", Behaviour::default()).pull_takes(Duration::from_mins(1));
+    world.machine.publish("minute:1", minute);
+    let mut desired = hello("slow:1");
+    desired
+        .workloads
+        .push(workload("other", vec![container("other", "web", "minute:1")]));
+    let command = first_plan(&mut world, &desired);
+    let id = world.controller.apply(&command).await;
+    world.seconds(5).await;
+    let pull = &command.steps[0].correlation_id;
+    let cancel = world
+        .controller
+        .envelope(action::CANCEL, json!({ "correlationId": pull }));
+    world.controller.send(&cancel).await;
+    world.seconds(5).await;
+    world.machine.crash_engine(Crash::ContainersDie);
+    world.seconds(2).await;
+    world.machine.start_engine();
+    let answer = ended(&mut world, 180, id).await;
+    assert_eq!(answer.status, Status::Failed, "one of its steps was cancelled");
+    let answers = step_answers(&world, &command);
+    for (step, answer) in command.steps.iter().zip(answers) {
+        let cancelled = step.step.workload == label("hello");
+        let expected = if cancelled {
+            Status::Cancelled
+        } else {
+            Status::Succeeded
+        };
+        assert_eq!(answer.status, expected, "{}", step.step);
+    }
+    let names: Vec<String> = world.machine.containers().into_iter().map(|c| c.name).collect();
+    assert_eq!(names, ["other.web"]);
+}

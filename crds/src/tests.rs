@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{Workload, all, to_yaml};
 
+mod columns;
+mod device;
+mod rules;
 mod structural;
 
 fn repository(path: &str) -> PathBuf {

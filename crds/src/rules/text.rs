@@ -59,7 +59,8 @@ pub(crate) fn image(schema: &mut Schema) {
     );
 }
 
-/// A container's name as Docker wants it, and not one that `replace` uses for the old container.
+/// A container's name as Docker wants it, and not one that `replace` uses for the old container or the new
+/// one.
 pub(crate) fn container_name(schema: &mut Schema) {
     add_match(
         schema,
@@ -69,8 +70,8 @@ pub(crate) fn container_name(schema: &mut Schema) {
     add_rules(
         schema,
         [Rule::new(
-            "!self.endsWith('.prev')",
-            "must not end in '.prev', the name of a container that is being replaced",
+            "!self.endsWith('.prev') && !self.endsWith('.next')",
+            "must not end in '.prev' or '.next', the names of a container that is being replaced",
         )],
     );
 }

@@ -5,7 +5,7 @@
 //!
 //! Two promises hold for every field. It works: what one device cannot do yet is not in the schema, so
 //! an API server refuses it by name. And its absence means something of its own: the schema carries no
-//! defaults (but `ports[].protocol`, a list key), so that an object is stored as it was written.
+//! defaults, so that an object is stored as it was written, and applying it again finds nothing to change.
 //!
 //! The types themselves are lenient where an API server is strict: names and quantities are plain text
 //! here, checked by the schema at apply and once more by the renderer. A watch that fails because one

@@ -213,8 +213,13 @@ pub(crate) fn container(schema: &mut Schema) {
         schema,
         [
             Rule::new(
-                "!has(self.ports) || self.ports.all(p, !has(p.hostPort) || self.ports.exists_one(q, has(q.hostPort) && q.hostPort == p.hostPort && q.protocol == p.protocol && (!has(q.hostIP) || !has(p.hostIP) || q.hostIP == p.hostIP)))",
+                "!has(self.ports) || self.ports.all(p, !has(p.hostPort) || self.ports.exists_one(q, has(q.hostPort) && q.hostPort == p.hostPort && (has(q.protocol) ? q.protocol : 'TCP') == (has(p.protocol) ? p.protocol : 'TCP') && (!has(q.hostIP) || !has(p.hostIP) || q.hostIP == p.hostIP)))",
                 "two ports of the container want the same hostPort",
+            )
+            .at(".ports"),
+            Rule::new(
+                "!has(self.ports) || self.ports.all(p, self.ports.exists_one(q, q.containerPort == p.containerPort && (has(q.protocol) ? q.protocol : 'TCP') == (has(p.protocol) ? p.protocol : 'TCP')))",
+                "two ports of the container have the same containerPort and protocol",
             )
             .at(".ports"),
             Rule::new(

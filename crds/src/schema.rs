@@ -71,7 +71,6 @@ list_maps! {
     by_mount_path: "mountPath";
     by_name: "name";
     by_path: "path";
-    by_port: "containerPort", "protocol";
     by_type: "type";
 }
 

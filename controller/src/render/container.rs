@@ -244,7 +244,7 @@ fn ports(
             host_ip: host_ip
                 .as_ref()
                 .map(|ip| context.address(&format!("{field}.hostIP"), ip)),
-            protocol: match protocol {
+            protocol: match protocol.unwrap_or_default() {
                 DeclaredProtocol::Tcp => spec::Protocol::Tcp,
                 DeclaredProtocol::Udp => spec::Protocol::Udp,
                 DeclaredProtocol::Sctp => spec::Protocol::Sctp,

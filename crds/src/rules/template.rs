@@ -35,7 +35,7 @@ pub(crate) fn template(schema: &mut Schema) {
         every(
             "containers",
             ".containers",
-            "!has(c.ports) || c.ports.all(p, !has(p.hostPort) || self.containers.exists_one(o, has(o.ports) && o.ports.exists(q, has(q.hostPort) && q.hostPort == p.hostPort && q.protocol == p.protocol && (!has(q.hostIP) || !has(p.hostIP) || q.hostIP == p.hostIP))))",
+            "!has(c.ports) || c.ports.all(p, !has(p.hostPort) || self.containers.exists_one(o, has(o.ports) && o.ports.exists(q, has(q.hostPort) && q.hostPort == p.hostPort && (has(q.protocol) ? q.protocol : 'TCP') == (has(p.protocol) ? p.protocol : 'TCP') && (!has(q.hostIP) || !has(p.hostIP) || q.hostIP == p.hostIP))))",
             "wants the hostPort of another container",
         ),
         every(

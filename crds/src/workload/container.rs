@@ -53,9 +53,10 @@ pub struct Container {
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub env_from: Vec<EnvFrom>,
 
-    /// Ports, and where on the device they are published.
+    /// Ports, and where on the device they are published. A list whole: told apart by port and protocol, its
+    /// entries would need a default for the latter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 24), transform = schema::by_port)]
+    #[schemars(length(max = 24), extend("x-kubernetes-list-type" = "atomic"))]
     pub ports: Vec<Port>,
 
     /// Limits and reservations. They change without a restart.
@@ -210,8 +211,8 @@ pub struct Port {
     pub host_ip: Option<String>,
 
     /// `TCP`, the default, `UDP` or `SCTP`.
-    #[serde(default)]
-    pub protocol: Protocol,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
 }
 
 /// The transport protocol of a port.

@@ -274,7 +274,7 @@ async fn a_watch_shows_a_workload_come_and_go() -> Result<()> {
         "wl",
         "-w",
         "-o",
-        "custom-columns=N:.metadata.name,R:.status.readyDevices",
+        "custom-columns=E:.type,N:.object.metadata.name,R:.object.status.readyDevices",
     ]);
     command.arg("--output-watch-events");
     let watch = Process::spawn("kubectl get -w", &command, &log)?;

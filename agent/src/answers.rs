@@ -247,6 +247,15 @@ impl Answers {
         self.post(topic, &envelope);
     }
 
+    /// Sends a last answer, unless one was sent already: a step may end before its end can be recorded.
+    pub(crate) fn end(&self, id: CorrelationId, topic: &str, answer: Answer) {
+        let ended = |remembered: &Remembered| remembered.answers.iter().any(|a| a.is_final);
+        let already = self.memory().by_id.get(&id).is_some_and(ended);
+        if !already {
+            self.send(id, topic, answer);
+        }
+    }
+
     /// Sends one answer and forgets it: the same command may be answered otherwise when it is repeated.
     pub(crate) fn send_once(&self, id: CorrelationId, topic: &str, answer: Answer) {
         self.send(id, topic, answer);

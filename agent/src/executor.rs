@@ -23,6 +23,7 @@ mod replace;
 mod step;
 mod trouble;
 mod wait;
+mod withdrawn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,6 +95,8 @@ pub(crate) struct Executor {
     last_local: Option<(Vec<Step>, Instant)>,
     /// Failures of the ledger in a row.
     ledger_failures: u32,
+    /// Something was answered that the ledger does not know yet.
+    told_unrecorded: bool,
     supervised_gone: bool,
 }
 
@@ -135,6 +138,7 @@ impl Executor {
             liveness: BTreeMap::new(),
             last_local: None,
             ledger_failures: 0,
+            told_unrecorded: false,
             supervised_gone: false,
         }
     }
@@ -169,10 +173,15 @@ impl Executor {
         }
     }
 
-    /// Waits until the engine answers, and puts right what its or our own death left.
+    /// Waits until the engine answers, and puts right what its or our own death left. What is withdrawn
+    /// meanwhile ends without it.
     async fn ready(&mut self) -> Result<(), Interrupt> {
         let mut snapshots = self.tools.view.follow();
+        let mut states = self.tools.ledger.follow();
+        let mut cancellations = self.tools.cancellations.follow();
         loop {
+            states.mark_unchanged();
+            cancellations.mark_unchanged();
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
             if snapshot.is_ready() {
                 if snapshot.epoch != self.epoch || !self.recovered {
@@ -184,11 +193,14 @@ impl Executor {
                 }
                 return Ok(());
             }
-            // Cancel-safe: a watch keeps what has been seen.
+            self.end_withdrawn().await?;
+            // Cancel-safe: watches keep what has been seen.
             tokio::select! {
                 biased;
                 () = self.inputs.stop.cancelled() => return Err(Interrupt::Stopping),
                 changed = snapshots.changed() => if changed.is_err() { return Err(Interrupt::Stopping) },
+                changed = states.changed() => if changed.is_err() { return Err(Interrupt::Stopping) },
+                changed = cancellations.changed() => if changed.is_err() { return Err(Interrupt::Stopping) },
             }
         }
     }
@@ -199,6 +211,9 @@ impl Executor {
         }
         if self.tools.ledger.state().replace.is_some() {
             self.recover().await?;
+        }
+        if self.told_unrecorded {
+            self.end_withdrawn().await?;
         }
         if let Some(next) = self.tools.ledger.state().next.clone() {
             self.finish_plan(next).await?;
@@ -272,10 +287,20 @@ impl Executor {
             .collect();
         self.tools.view.set_volatile(failures);
         let delay = backoff::doubled(LEDGER_FIRST, self.ledger_failures, LEDGER_LONGEST);
-        tokio::select! {
-            biased;
-            () = self.inputs.stop.cancelled() => Err(()),
-            () = tokio::time::sleep(delay) => Ok(()),
+        let again = Instant::now() + delay;
+        let mut cancellations = self.tools.cancellations.follow();
+        loop {
+            cancellations.mark_unchanged();
+            if self.tell_withdrawn().await {
+                return Ok(());
+            }
+            // Cancel-safe: a watch keeps what has been seen.
+            tokio::select! {
+                biased;
+                () = self.inputs.stop.cancelled() => return Err(()),
+                () = tokio::time::sleep_until(again) => return Ok(()),
+                changed = cancellations.changed() => if changed.is_err() { return Err(()) },
+            }
         }
     }
 

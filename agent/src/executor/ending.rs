@@ -14,7 +14,7 @@ use serde_json::json;
 use super::step::correlation;
 use super::{Executor, Interrupt};
 use crate::answers::{Answer, CANCELLED, SUPERSEDED, cancelled, superseded};
-use crate::ledger::{CommandOutcome, LedgerState, Next, Record};
+use crate::ledger::{CommandOutcome, LedgerError, LedgerState, Next, Record};
 
 /// Steps and how they ended.
 type Ends = Vec<(String, StepOutcome)>;
@@ -47,7 +47,7 @@ impl Executor {
     }
 
     /// Why a plan as a whole is not carried out any further.
-    fn withdrawal(&self, state: &LedgerState, next: &Next) -> Option<&'static str> {
+    pub(super) fn withdrawal(&self, state: &LedgerState, next: &Next) -> Option<&'static str> {
         if state.pending.is_some() {
             return Some(SUPERSEDED);
         }
@@ -56,7 +56,7 @@ impl Executor {
     }
 
     /// Records how steps ended, and answers them.
-    pub(super) async fn record_ends(&self, ends: Ends) -> Result<(), Interrupt> {
+    pub(super) async fn record_ends(&self, ends: Ends) -> Result<(), LedgerError> {
         let topic = self
             .tools
             .ledger
@@ -77,7 +77,7 @@ impl Executor {
     }
 
     /// Records the end of a plan whose steps have all ended, and answers it.
-    async fn close_plan(&mut self, mut records: Vec<Record>) -> Result<(), Interrupt> {
+    pub(super) async fn close_plan(&mut self, mut records: Vec<Record>) -> Result<(), LedgerError> {
         let state = self.tools.ledger.state();
         let Some(next) = &state.next else { return Ok(()) };
         let outcome = self.plan_outcome(&state, next, &next.outcomes);
@@ -94,7 +94,7 @@ impl Executor {
         Ok(())
     }
 
-    fn plan_outcome(
+    pub(super) fn plan_outcome(
         &self,
         state: &LedgerState,
         next: &Next,
@@ -103,19 +103,24 @@ impl Executor {
         Counts::of(outcomes).outcome(self.withdrawal(state, next), self.stamp())
     }
 
-    fn answer_plan(&self, next: &Next, outcomes: &BTreeMap<String, StepOutcome>, outcome: &CommandOutcome) {
+    pub(super) fn answer_plan(
+        &self,
+        next: &Next,
+        outcomes: &BTreeMap<String, StepOutcome>,
+        outcome: &CommandOutcome,
+    ) {
         let answer = Answer {
             result: Some(Counts::of(outcomes).words()),
             ..Answer::of_outcome(outcome, serde_json::Value::Null)
         };
         self.tools
             .answers
-            .send(next.correlation_id, &next.response_topic, answer);
+            .end(next.correlation_id, &next.response_topic, answer);
     }
 
-    fn answer_step(&self, id: &str, topic: &str, outcome: &StepOutcome) {
+    pub(super) fn answer_step(&self, id: &str, topic: &str, outcome: &StepOutcome) {
         if let Some(id) = correlation(id).filter(|_| !topic.is_empty()) {
-            self.tools.answers.send(id, topic, Answer::of_step(outcome));
+            self.tools.answers.end(id, topic, Answer::of_step(outcome));
         }
     }
 
@@ -135,7 +140,7 @@ pub(super) fn skipped(because: String) -> StepOutcome {
     StepOutcome::Skipped { because }
 }
 
-fn still_open(next: &Next) -> impl Iterator<Item = &NumberedStep> {
+pub(super) fn still_open(next: &Next) -> impl Iterator<Item = &NumberedStep> {
     let steps = next.command.steps.iter();
     steps.filter(|s| !next.outcomes.contains_key(&s.correlation_id))
 }
@@ -238,9 +243,11 @@ impl Counts {
     }
 
     fn outcome(&self, withdrawal: Option<&'static str>, at: u64) -> CommandOutcome {
+        let done = self.changed + self.unchanged;
         let not_done = self.failed + self.refused + self.skipped;
         match withdrawal {
-            _ if not_done == 0 => {
+            // One without steps that was withdrawn may have been looked at by nobody.
+            _ if not_done == 0 && (done > 0 || withdrawal.is_none()) => {
                 return CommandOutcome {
                     status: Status::Succeeded,
                     code: 200,

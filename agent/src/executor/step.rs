@@ -125,7 +125,7 @@ impl Executor {
             self.tools.view.retry_at(key, hash, reason);
         }
         if let (Some(id), Some(topic)) = (id.and_then(correlation), topic) {
-            self.tools.answers.send(id, &topic, Answer::of_step(&outcome));
+            self.tools.answers.end(id, &topic, Answer::of_step(&outcome));
         }
         Ok(outcome)
     }

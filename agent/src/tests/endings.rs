@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::commands::{first_plan, ready};
 use super::harness::*;
-use crate::runtime::sim::{Behaviour, Crash, SimImage, by_hand};
+use crate::runtime::sim::{Behaviour, Crash, Fault, Op, Phase, SimImage, by_hand};
 
 /// An image that takes ten minutes to come.
 fn publish_slow(world: &World) {
@@ -53,6 +53,13 @@ async fn ended(world: &mut World, seconds: u64, id: CorrelationId) -> ResponseEn
     last(world, id)
 }
 
+async fn cancel(world: &World, id: CorrelationId) {
+    let cancel = world
+        .controller
+        .envelope(action::CANCEL, json!({ "correlationId": id }));
+    world.controller.send(&cancel).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_plan_made_again_holds_back_is_answered_as_not_done() {
     let mut world = ready().await;
@@ -90,10 +97,7 @@ async fn a_cancelled_plan_ends_as_cancelled_and_its_pull_with_it() {
     let command = first_plan(&mut world, &hello("slow:1"));
     let id = world.controller.apply(&command).await;
     world.seconds(5).await;
-    let cancel = world
-        .controller
-        .envelope(action::CANCEL, json!({ "correlationId": id }));
-    world.controller.send(&cancel).await;
+    cancel(&world, id).await;
     let answer = ended(&mut world, 5, id).await;
     assert_eq!((answer.status, answer.code), (Status::Cancelled, 410));
     assert_eq!(answer.error.unwrap().code, error_code::CANCELLED);
@@ -118,11 +122,11 @@ async fn what_was_cancelled_stays_so_when_the_plan_is_made_again() {
     let command = first_plan(&mut world, &desired);
     let id = world.controller.apply(&command).await;
     world.seconds(5).await;
-    let pull = &command.steps[0].correlation_id;
-    let cancel = world
-        .controller
-        .envelope(action::CANCEL, json!({ "correlationId": pull }));
-    world.controller.send(&cancel).await;
+    cancel(
+        &world,
+        CorrelationId(command.steps[0].correlation_id.parse().unwrap()),
+    )
+    .await;
     world.seconds(5).await;
     world.machine.crash_engine(Crash::ContainersDie);
     world.seconds(2).await;
@@ -141,4 +145,136 @@ async fn what_was_cancelled_stays_so_when_the_plan_is_made_again() {
     }
     let names: Vec<String> = world.machine.containers().into_iter().map(|c| c.name).collect();
     assert_eq!(names, ["other.web"]);
+}
+
+/// A plan that was accepted while the engine is away.
+async fn without_an_engine(world: &mut World, desired: &DesiredSet) -> (PlanCommand, CorrelationId) {
+    let command = first_plan(world, desired);
+    world.machine.crash_engine(Crash::ContainersLiveOn);
+    world.seconds(2).await;
+    let id = world.controller.apply(&command).await;
+    world.seconds(30).await;
+    assert_eq!(last(world, id).status, Status::Accepted);
+    (command, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_can_be_cancelled_while_the_engine_is_away() {
+    let mut world = ready().await;
+    let (command, id) = without_an_engine(&mut world, &hello("hello:1")).await;
+    cancel(&world, id).await;
+    let answer = ended(&mut world, 1, id).await;
+    assert_eq!(answer.error.unwrap().code, error_code::CANCELLED);
+    for answer in step_answers(&world, &command) {
+        assert_eq!(answer.status, Status::Cancelled);
+    }
+    // One without steps has not been looked at either.
+    let empty = world.controller.command(&hello("hello:2"), Vec::new());
+    let second = world.controller.apply(&empty).await;
+    cancel(&world, second).await;
+    assert_eq!(ended(&mut world, 1, second).await.status, Status::Cancelled);
+    world.machine.start_engine();
+    world.seconds(30).await;
+    assert!(world.machine.containers().is_empty());
+    assert_eq!(last(&world, id).status, Status::Cancelled);
+    // The device goes on as before.
+    world.converge(&hello("hello:1")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_plan_ends_the_one_that_waits_for_the_engine() {
+    let mut world = ready().await;
+    let (command, first) = without_an_engine(&mut world, &hello("hello:2")).await;
+    let newer = world.controller.command(&hello("hello:1"), Vec::new());
+    let second = world.controller.apply(&newer).await;
+    let answer = ended(&mut world, 1, first).await;
+    assert_eq!(answer.error.unwrap().code, error_code::SUPERSEDED);
+    for answer in step_answers(&world, &command) {
+        assert_eq!(answer.error.unwrap().code, error_code::SUPERSEDED);
+    }
+    assert_eq!(last(&world, second).status, Status::Accepted);
+    world.machine.start_engine();
+    let answer = ended(&mut world, 60, second).await;
+    assert_eq!(answer.status, Status::Succeeded, "{answer:?}");
+    assert_eq!(world.machine.container("hello.web").unwrap().image, "hello:1");
+    assert_eq!(world.machine.journal().count(Op::Create, "hello.web"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replace_that_has_begun_is_finished_before_its_cancelled_plan_ends() {
+    let mut world = ready().await;
+    world.converge(&hello("hello:1")).await;
+    let mut desired = hello("hello:2");
+    desired
+        .workloads
+        .push(workload("other", vec![container("other", "web", "hello:1")]));
+    let command = first_plan(&mut world, &desired);
+    let machine = world.machine.clone();
+    world.machine.on_effect(move |effect| {
+        if effect.op == Op::Stop && effect.phase == Phase::After {
+            machine.crash_engine(Crash::ContainersLiveOn);
+        }
+        Fault::None
+    });
+    let id = world.controller.apply(&command).await;
+    world.seconds(15).await;
+    world.machine.clear_hook();
+    cancel(&world, id).await;
+    world.seconds(5).await;
+    let open: Vec<String> = command
+        .steps
+        .iter()
+        .filter(|s| {
+            let id = CorrelationId(s.correlation_id.parse().unwrap());
+            !world.controller.answers(id).iter().any(|a| a.is_final)
+        })
+        .map(|s| s.step.to_string())
+        .collect();
+    assert_eq!(open, ["replace hello.web, because its declaration changed"]);
+    assert!(!last(&world, id).is_final);
+    world.machine.start_engine();
+    let answer = ended(&mut world, 60, id).await;
+    assert_eq!(answer.status, Status::Cancelled, "{answer:?}");
+    assert_eq!(world.machine.container("hello.web").unwrap().image, "hello:2");
+    assert!(world.machine.container("other.web").is_none());
+    world.assert_never_two();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_can_be_cancelled_while_the_ledger_cannot_be_written() {
+    let mut world = ready().await;
+    publish_slow(&world);
+    let command = first_plan(&mut world, &hello("slow:1"));
+    let id = world.controller.apply(&command).await;
+    world.seconds(5).await;
+    world.disk.set_full(true);
+    // The pull under way is not what ends it.
+    world.machine.crash_engine(Crash::ContainersLiveOn);
+    world.seconds(1).await;
+    world.machine.start_engine();
+    world.seconds(20).await;
+    cancel(&world, id).await;
+    let answer = ended(&mut world, 1, id).await;
+    assert_eq!(answer.error.unwrap().code, error_code::CANCELLED);
+    for answer in step_answers(&world, &command) {
+        assert_eq!(answer.status, Status::Cancelled);
+    }
+    world.disk.set_full(false);
+    world.seconds(120).await;
+    assert!(world.machine.containers().is_empty());
+    assert!(!world.snapshot().busy);
+    // Told once, and written down by now.
+    let told = world.controller.answers(id);
+    assert_eq!(told.iter().filter(|a| a.is_final).count(), 1);
+    world.kill().await;
+    world.start().await;
+    let ask = world
+        .controller
+        .envelope(action::OUTCOME_GET, json!({ "correlationId": id }));
+    world.controller.send(&ask).await;
+    world.seconds(1).await;
+    assert_eq!(
+        last(&world, ask.correlation_id).result.unwrap()["error"]["code"],
+        "Cancelled"
+    );
 }

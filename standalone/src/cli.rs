@@ -196,7 +196,9 @@ mod tests {
     #[test]
     fn up_needs_no_flag() {
         let cli = Cli::try_parse_from(["longshore", "up"]).unwrap();
-        let Command::Up(up) = cli.command else { panic!("not up") };
+        let Command::Up(up) = cli.command else {
+            panic!("not up")
+        };
         assert_eq!(up.api_addr.to_string(), "127.0.0.1:0");
         assert_eq!(up.runtime, RuntimeKind::Docker);
         assert_eq!(up.device, "dev1");

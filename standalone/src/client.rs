@@ -16,8 +16,8 @@ use serde_json::Value;
 pub use self::diff::diff;
 use self::manifests::Manifest;
 use self::resources::Resources;
-use crate::error_chain::error_chain;
 use crate::cli::{ConnectArgs, GetArgs, ManifestArgs, Output};
+use crate::error_chain::error_chain;
 use crate::up::directory::SiteDirectory;
 
 /// The field manager of `longshore apply`.
@@ -57,7 +57,8 @@ pub async fn apply(args: &ManifestArgs, out: &mut impl Write) -> anyhow::Result<
     each_manifest(args, out, async |client, resources, manifest, out: &mut _| {
         let url = resources.object_url(manifest)?;
         let before = resources::get_optional(client, &url).await?;
-        let applied = resources::server_side_apply(client, &url, &manifest.object, FIELD_MANAGER, false).await?;
+        let applied =
+            resources::server_side_apply(client, &url, &manifest.object, FIELD_MANAGER, false).await?;
         let version = |o: &Value| o.pointer("/metadata/resourceVersion").cloned();
         let what = match &before {
             None => "created",
@@ -75,7 +76,12 @@ pub async fn delete(args: &ManifestArgs, out: &mut impl Write) -> anyhow::Result
     each_manifest(args, out, async |client, resources, manifest, out: &mut _| {
         let url = resources.object_url(manifest)?;
         let found = resources::delete(client, &url).await?;
-        writeln!(out, "{} {}", manifest.display(), if found { "deleted" } else { "not found" })?;
+        writeln!(
+            out,
+            "{} {}",
+            manifest.display(),
+            if found { "deleted" } else { "not found" }
+        )?;
         Ok(())
     })
     .await
@@ -124,13 +130,20 @@ pub async fn get(args: &GetArgs, out: &mut impl Write) -> anyhow::Result<()> {
         }
         Some(Output::Json) => {
             let found = resources::get(&client, &url).await?;
-            writeln!(out, "{}", serde_json::to_string_pretty(&found).context("write JSON")?)?;
+            writeln!(
+                out,
+                "{}",
+                serde_json::to_string_pretty(&found).context("write JSON")?
+            )?;
         }
         Some(Output::Name) => {
             let found = resources::get(&client, &url).await?;
             let items = found.get("items").and_then(Value::as_array).cloned();
             for item in items.unwrap_or_else(|| vec![found.clone()]) {
-                let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                let name = item
+                    .pointer("/metadata/name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 writeln!(out, "{}/{name}", resource.qualified_name())?;
             }
         }

@@ -25,7 +25,10 @@ mod tests {
     fn an_answer_of_the_api_server_is_told_once_and_without_its_structure() {
         let answer = kube::Error::Api(Box::new(Status::failure("spec.a: Invalid value: no", "Invalid")));
         let error = anyhow::Error::new(answer).context("apply workload/hello");
-        assert_eq!(error_chain(&error), "apply workload/hello: spec.a: Invalid value: no");
+        assert_eq!(
+            error_chain(&error),
+            "apply workload/hello: spec.a: Invalid value: no"
+        );
         let error = anyhow!("inner").context("outer");
         assert_eq!(error_chain(&error), "outer: inner");
     }

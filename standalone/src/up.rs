@@ -19,8 +19,8 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, ResourceExt};
-use longshore_agent::runtime::docker::DockerRuntime;
 use longshore_agent::runtime::Runtime;
+use longshore_agent::runtime::docker::DockerRuntime;
 use longshore_agent::runtime::probe_network::{HostNetwork, ProbeNetwork};
 use longshore_agent::runtime::sim::{Behaviour, SimImage, SimMachine};
 use longshore_agent::{Agent, AgentConfig, AgentHandle, Storage};
@@ -47,15 +47,24 @@ pub(crate) const SYSTEM_NAMESPACE: &str = "longshore-system";
 /// The Secret with the site's identity, made by the controller.
 pub(crate) const SITE_SECRET: &str = "longshore-site";
 /// How long all parts together may take to serve.
-const READY_DEADLINE: Duration = Duration::from_secs(60);
+const READY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Runs a site until it is told to stop.
 pub async fn up(args: UpArgs) -> anyhow::Result<()> {
-    for (flag, address) in [("--bus-addr", args.bus_addr), ("--gateway-addr", args.gateway_addr)] {
-        ensure!(address.is_none(), "{flag}: this release serves no such part; leave the flag out");
+    for (flag, address) in [
+        ("--bus-addr", args.bus_addr),
+        ("--gateway-addr", args.gateway_addr),
+    ] {
+        ensure!(
+            address.is_none(),
+            "{flag}: this release serves no such part; leave the flag out"
+        );
     }
     let device = DnsLabel::new(args.device.clone()).context("--device")?;
-    ensure!(device.as_str().len() <= 40, "--device {device}: a Device's name has at most 40 characters");
+    ensure!(
+        device.as_str().len() <= 40,
+        "--device {device}: a Device's name has at most 40 characters"
+    );
     let path = args.dir.clone().unwrap_or_else(SiteDirectory::default_path);
     let directory = SiteDirectory::take(&path)?;
     // Signals count from here on: a stop in the middle of the start is a stop in order as well.
@@ -133,20 +142,17 @@ impl Site {
             device: None,
             pid: std::process::id(),
         };
-        let (api, client) = match &args.kubeconfig {
-            Some(file) => {
-                let (client, url) = cluster_client(file).await?;
-                ready.api = Some(url);
-                ready.kubeconfig = Some(file.canonicalize().context("--kubeconfig")?.display().to_string());
-                install_kinds(&client).await?;
-                (None, client)
-            }
-            None => {
-                let api = EmbeddedApi::start(args.api_addr, directory).await?;
-                ready.api = Some(api.url.clone());
-                let client = api.server.client(TENANT);
-                (Some(api), client)
-            }
+        let (api, client) = if let Some(file) = &args.kubeconfig {
+            let (client, url) = cluster_client(file).await?;
+            ready.api = Some(url);
+            ready.kubeconfig = Some(file.canonicalize().context("--kubeconfig")?.display().to_string());
+            install_kinds(&client).await?;
+            (None, client)
+        } else {
+            let api = EmbeddedApi::start(args.api_addr, directory).await?;
+            ready.api = Some(api.url.clone());
+            let client = api.server.client(TENANT);
+            (Some(api), client)
         };
         let broker = MemoryBroker::new(BrokerConfig::default());
         let config = ControllerConfig {
@@ -161,7 +167,9 @@ impl Site {
             will: None,
             access: Access::Controller,
         });
-        let controller = Controller::start(config, client.clone(), bus).await.context("start the controller")?;
+        let controller = Controller::start(config, client.clone(), bus)
+            .await
+            .context("start the controller")?;
         let agent = match args.runtime {
             RuntimeKind::None => None,
             RuntimeKind::Docker | RuntimeKind::Sim => {
@@ -174,16 +182,30 @@ impl Site {
         };
         if let Some(api) = &api {
             let kubeconfig = directory.path().join("kubeconfig");
-            api.pki.write_kubeconfig(&kubeconfig, &api.url).context("write the kubeconfig")?;
+            api.pki
+                .write_kubeconfig(&kubeconfig, &api.url)
+                .context("write the kubeconfig")?;
             ready.kubeconfig = Some(kubeconfig.display().to_string());
         }
-        Ok(Self { api, _broker: broker, controller, agent, ready })
+        Ok(Self {
+            api,
+            _broker: broker,
+            controller,
+            agent,
+            ready,
+        })
     }
 
     /// Serves until `stop`, or until a part ends by itself, which is a failure of the whole: a supervisor
     /// starts it again.
     async fn run_until(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { mut api, _broker: broker, controller, agent, ready: _ } = self;
+        let Self {
+            mut api,
+            _broker: broker,
+            controller,
+            agent,
+            ready: _,
+        } = self;
         let agent_ended = async {
             match &agent {
                 Some(agent) => format!("{:?}", agent.ended().await),
@@ -226,10 +248,18 @@ impl Site {
 impl EmbeddedApi {
     /// Serves the API on `address`.
     async fn start(address: SocketAddr, directory: &SiteDirectory) -> anyhow::Result<Self> {
-        let pki = tls::ensure(&directory.path().join("pki"), &[address.ip()], &[], jiff::Timestamp::now())
-            .context("prepare the certificates")?;
+        let pki = tls::ensure(
+            &directory.path().join("pki"),
+            &[address.ip()],
+            &[],
+            jiff::Timestamp::now(),
+        )
+        .context("prepare the certificates")?;
         let store = Backing::File(directory.path().join("store.redb"));
-        let config = Config { token: Some(pki.token().clone()), ..Config::new(longshore_crds::all(), store) };
+        let config = Config {
+            token: Some(pki.token().clone()),
+            ..Config::new(longshore_crds::all(), store)
+        };
         let server = ApiServer::open(config).await.context("open the API server")?;
         let listener = bind(address, directory.last_api_port()).await?;
         let bound = listener.local_addr().context("read the API server's address")?;
@@ -239,7 +269,13 @@ impl EmbeddedApi {
             let (server, tls, cancel) = (server.clone(), pki.server_config(), cancel.clone());
             async move { server.serve(listener, tls, cancel).await }
         });
-        Ok(Self { server, pki, url: format!("https://{bound}"), listener: task, cancel })
+        Ok(Self {
+            server,
+            pki,
+            url: format!("https://{bound}"),
+            listener: task,
+            cancel,
+        })
     }
 
     async fn stop(self) {
@@ -261,7 +297,9 @@ async fn bind(address: SocketAddr, last_port: Option<u16>) -> anyhow::Result<Tcp
     {
         return Ok(listener);
     }
-    TcpListener::bind(address).await.with_context(|| format!("listen on --api-addr {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on --api-addr {address}"))
 }
 
 async fn cluster_client(file: &Path) -> anyhow::Result<(Client, String)> {
@@ -270,9 +308,12 @@ async fn cluster_client(file: &Path) -> anyhow::Result<(Client, String)> {
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .context("use --kubeconfig")?;
-    config.default_namespace = TENANT.to_owned();
+    TENANT.clone_into(&mut config.default_namespace);
     let url = config.cluster_url.to_string();
-    Ok((Client::try_from(config).context("set up the client of --kubeconfig")?, url))
+    Ok((
+        Client::try_from(config).context("set up the client of --kubeconfig")?,
+        url,
+    ))
 }
 
 /// Installs our kinds and namespace on a cluster that may lack them, and waits until they are served.
@@ -281,7 +322,10 @@ async fn install_kinds(client: &Client) -> anyhow::Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in [TENANT, SYSTEM_NAMESPACE] {
         let namespace = Namespace {
-            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
             ..Namespace::default()
         };
         namespaces
@@ -309,7 +353,10 @@ async fn install_kinds(client: &Client) -> anyhow::Result<()> {
 async fn ensure_device(client: &Client, name: &DnsLabel) -> anyhow::Result<()> {
     let devices: Api<Device> = Api::namespaced(client.clone(), TENANT);
     let device = Device::new(name.as_str(), DeviceSpec::default());
-    let params = PostParams { field_manager: Some("longshore".to_owned()), ..PostParams::default() };
+    let params = PostParams {
+        field_manager: Some("longshore".to_owned()),
+        ..PostParams::default()
+    };
     match devices.create(&params, &device).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(error) => Err(error).with_context(|| format!("create device {name}")),
@@ -329,7 +376,11 @@ async fn start_agent(
     let (runtime, probes) = container_runtime(args)?;
     let ids = IdSource::from_entropy(Arc::clone(clock));
     let session = ids.uuid();
-    let gone = codec::encode(&Gone { version: VERSION, session }).context("encode the will")?;
+    let gone = codec::encode(&Gone {
+        version: VERSION,
+        session,
+    })
+    .context("encode the will")?;
     let bus: Arc<dyn Bus> = broker.connect(ClientOptions {
         client_id: id.to_string(),
         will: Some(Message {
@@ -345,7 +396,9 @@ async fn start_agent(
         session: Some(session),
         ..AgentConfig::new(id, storage, Arc::clone(clock), ids)
     };
-    Agent::start(config, runtime, probes, bus).await.context("start the agent")
+    Agent::start(config, runtime, probes, bus)
+        .await
+        .context("start the agent")
 }
 
 type RuntimeAndProbes = (Arc<dyn Runtime>, Arc<dyn ProbeNetwork>);
@@ -374,10 +427,14 @@ fn container_runtime(args: &UpArgs) -> anyhow::Result<RuntimeAndProbes> {
 async fn wait_until_connected(client: &Client, name: &DnsLabel) -> anyhow::Result<()> {
     let devices: Api<Device> = Api::namespaced(client.clone(), TENANT);
     let connected = |device: Option<&Device>| {
-        let conditions = device.and_then(|d| d.status.as_ref()).map(|s| s.conditions.as_slice());
+        let conditions = device
+            .and_then(|d| d.status.as_ref())
+            .map(|s| s.conditions.as_slice());
         let conditions = conditions.unwrap_or_default();
         let is = |kind: &str, status: &[&str]| {
-            conditions.iter().any(|c| c.type_ == kind && status.contains(&c.status.as_str()))
+            conditions
+                .iter()
+                .any(|c| c.type_ == kind && status.contains(&c.status.as_str()))
         };
         is("Connected", &["True"]) && is("RuntimeReady", &["True", "False"])
     };

@@ -1,66 +1,15 @@
 //! What goes wrong, as Kubernetes words it: every refused request is a `Status` object whose code,
 //! reason, message and details clients parse.
 
+mod cause;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+pub(crate) use cause::{Cause, go_kind};
+
 use super::kinds::Resource;
-
-/// One field-level complaint of an `Invalid` or `Forbidden` answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cause {
-    /// `FieldValueInvalid`, `FieldValueRequired`, …
-    pub(crate) reason: String,
-    /// What is wrong, without the path.
-    pub(crate) message: String,
-    /// Path such as `spec.replicas`.
-    pub(crate) field: String,
-}
-
-impl Cause {
-    pub(crate) fn invalid(field: &str, value: &Value, why: &str) -> Self {
-        Self {
-            reason: "FieldValueInvalid".into(),
-            message: format!("Invalid value: {value}: {why}"),
-            field: field.into(),
-        }
-    }
-
-    pub(crate) fn required(field: &str, why: &str) -> Self {
-        let why = if why.is_empty() {
-            String::new()
-        } else {
-            format!(": {why}")
-        };
-        Self {
-            reason: "FieldValueRequired".into(),
-            message: format!("Required value{why}"),
-            field: field.into(),
-        }
-    }
-
-    /// `value` as Kubernetes shows it, then what would be taken.
-    pub(crate) fn unsupported(field: &str, value: &str, supported: &[&str]) -> Self {
-        let listed: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        let message = format!(
-            "Unsupported value: {value}: supported values: {}",
-            listed.join(", ")
-        );
-        Self {
-            reason: "FieldValueNotSupported".into(),
-            message,
-            field: field.into(),
-        }
-    }
-
-    pub(crate) fn forbidden(field: &str, why: &str) -> Self {
-        Self {
-            reason: "FieldValueForbidden".into(),
-            message: format!("Forbidden: {why}"),
-            field: field.into(),
-        }
-    }
-}
+use cause::list_causes;
 
 /// A refusal, ready to be sent as a `Status`.
 #[derive(Debug, Clone)]
@@ -72,6 +21,7 @@ struct Inner {
     reason: &'static str,
     message: String,
     details: Map<String, Value>,
+    warnings: Vec<String>,
 }
 
 impl std::fmt::Display for ApiError {
@@ -89,7 +39,18 @@ impl ApiError {
             reason,
             message: message.into(),
             details: Map::new(),
+            warnings: Vec::new(),
         }))
+    }
+
+    /// The refusal with what was to be warned of besides.
+    pub(crate) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
+        self.0.warnings = warnings;
+        self
+    }
+
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.0.warnings
     }
 
     fn about(mut self, name: &str, group: &str, kind: &str) -> Self {
@@ -156,6 +117,20 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
+    /// An update whose object has no name.
+    pub(crate) fn unnamed(name: &str) -> Self {
+        Self::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        ))
+    }
+
+    /// An update whose object has another name.
+    pub(crate) fn misnamed(asked: &str, name: &str) -> Self {
+        Self::bad_request(format!(
+            "the name of the object ({asked}) does not match the name on the URL ({name})"
+        ))
+    }
+
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
     }
@@ -178,8 +153,9 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).about(name, group, plural)
     }
 
-    pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
-        let message = format!("{} \"{name}\" already exists", resource.qualified());
+    pub(crate) fn already_exists(resource: &Resource, name: &str, deleting: bool) -> Self {
+        let deleting = if deleting { "object is being deleted: " } else { "" };
+        let message = format!("{deleting}{} \"{name}\" already exists", resource.qualified());
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(
             name,
             &resource.group,
@@ -237,19 +213,14 @@ impl ApiError {
             .because(causes)
     }
 
-    /// A patch that does not fit the object: a failed `test`, a path that is not there.
-    pub(crate) fn rejected_patch(why: &str) -> Self {
-        let cause = Cause {
-            reason: "UnexpectedServerResponse".into(),
-            message: why.into(),
-            field: String::new(),
-        };
+    /// A patch that does not fit the object: a failed `test`, a path that is not there. As in Kubernetes the answer
+    /// does not say why; kubectl would show a cause in place of the message.
+    pub(crate) fn rejected_patch() -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Invalid",
             "the server rejected our request due to an error in our request",
         )
-        .because(&[cause])
     }
 
     /// A request that is invalid as such, with no object to name.
@@ -300,11 +271,11 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn too_large(limit: usize) -> Self {
+    pub(crate) fn too_large(why: &str) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "RequestEntityTooLarge",
-            format!("Request entity too large: limit is {limit}"),
+            format!("Request entity too large: {why}"),
         )
     }
 
@@ -361,23 +332,6 @@ impl ApiError {
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message).retry_after(1)
-    }
-}
-
-fn list_causes(causes: &[Cause]) -> String {
-    let each: Vec<String> = causes
-        .iter()
-        .map(|c| {
-            if c.field.is_empty() {
-                c.message.clone()
-            } else {
-                format!("{}: {}", c.field, c.message)
-            }
-        })
-        .collect();
-    match each.as_slice() {
-        [one] => one.clone(),
-        many => format!("[{}]", many.join(", ")),
     }
 }
 

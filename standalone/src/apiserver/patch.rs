@@ -13,22 +13,32 @@ mod tests;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::failure::go_kind;
+
 /// Why a patch was not applied.
 ///
 /// Kubernetes answers 400 to a patch that is no patch and 422 to one that does not fit the object:
 /// see [`PatchError::is_malformed`].
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum PatchError {
-    /// The document is not a patch of its type.
-    #[error("read patch: {0}")]
+    /// The document is not a patch of its type; in the words of Go's decoder.
+    #[error("error decoding patch: {0}")]
     Malformed(String),
     /// A JSON Patch with more operations than Kubernetes takes.
-    #[error("the allowed maximum operations in a JSON patch is {limit}, got {got}")]
+    #[error("The allowed maximum operations in a JSON patch is {limit}, got {got}")]
     TooManyOperations {
         /// The most operations a patch may have.
         limit: usize,
         /// How many this one has.
         got: usize,
+    },
+    /// An operation of a JSON Patch that fits no document.
+    #[error("operation {operation}: {why}")]
+    Unfit {
+        /// Its place in the patch.
+        operation: usize,
+        /// What does not fit.
+        why: String,
     },
     /// A `test` operation found something else.
     #[error("testing value {path} failed")]
@@ -58,11 +68,20 @@ pub(crate) enum PatchError {
 }
 
 impl PatchError {
+    /// The document, or something in it, is no `wanted`.
+    fn mistyped(value: &Value, wanted: &str) -> PatchError {
+        PatchError::Malformed(format!(
+            "json: cannot unmarshal {} into Go {wanted}",
+            go_kind(value)
+        ))
+    }
+
     /// Whether the request is at fault whatever the object is (400), rather than the two together (422).
     pub(crate) fn is_malformed(&self) -> bool {
         match self {
             PatchError::Malformed(_) | PatchError::Strategic { .. } => true,
             PatchError::TooManyOperations { .. }
+            | PatchError::Unfit { .. }
             | PatchError::TestFailed { .. }
             | PatchError::MissingPath { .. }
             | PatchError::UnsupportedKind(_) => false,
@@ -95,6 +114,17 @@ pub(crate) fn merge_patch(doc: &Value, patch: &Value) -> Value {
         out.insert(name.clone(), after);
     }
     Value::Object(out)
+}
+
+/// Whether a JSON merge patch is one for an object.
+pub(crate) fn check_merge_patch(patch: &Value) -> Result<(), PatchError> {
+    if patch.is_object() {
+        return Ok(());
+    }
+    Err(PatchError::mistyped(
+        patch,
+        "value of type map[string]interface {}",
+    ))
 }
 
 /// Applies a strategic merge patch to an object of a core kind: Namespace, Secret, ConfigMap, Event, Lease or

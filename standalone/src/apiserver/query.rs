@@ -101,14 +101,16 @@ impl Query {
         )
     }
 
-    pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
+    pub(crate) fn field_validation(&self, options: &str) -> Result<FieldValidation, ApiError> {
         match self.get("fieldValidation") {
             "" | "Warn" => Ok(FieldValidation::Warn),
             "Strict" => Ok(FieldValidation::Strict),
             "Ignore" => Ok(FieldValidation::Ignore),
-            other => Err(ApiError::bad_request(format!(
-                "fieldValidation {other:?} is not supported: must be one of Ignore, Strict, Warn"
-            ))),
+            other => {
+                let known = ["", "Ignore", "Strict", "Warn"];
+                let cause = Cause::unsupported("fieldValidation", &format!("{other:?}"), &known);
+                Err(ApiError::invalid_options(options, &[cause]))
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! 1. [`Schema::unknown_fields`] names the fields the schema does not know (field validation `Strict` and `Warn`);
 //! 2. [`Schema::prune`] drops them;
-//! 3. [`Schema::default`] drops nulls nobody declared and fills in defaults;
+//! 3. [`Schema::drop_nulls`] drops nulls nobody declared, and [`Schema::default`] fills in defaults;
 //! 4. [`Schema::validate`] checks types and values, list invariants, then the CEL rules.
 //!
 //! The rules and their words are those of `k8s.io/apiextensions-apiserver` 0.36 and `k8s.io/kube-openapi`, read and
@@ -29,7 +29,7 @@ use serde_json::Value;
 
 pub(crate) use compile::CompileError;
 pub(crate) use error::{ErrorKind, FieldError};
-pub(crate) use metadata::validate_metadata;
+pub(crate) use metadata::{Names, validate_metadata};
 
 use node::Node;
 use path::Path;
@@ -61,7 +61,12 @@ impl Schema {
         prune::prune(&self.root, object);
     }
 
-    /// Drops nulls that are neither nullable nor defaulted, then fills in defaults.
+    /// Drops nulls that are neither nullable nor defaulted. What server-side apply makes keeps them, and is invalid.
+    pub(crate) fn drop_nulls(&self, object: &mut Value) {
+        prune::drop_nulls(&self.root, object);
+    }
+
+    /// Fills in defaults, also in place of nulls that are not nullable.
     pub(crate) fn default(&self, object: &mut Value) {
         prune::default(&self.root, object);
     }

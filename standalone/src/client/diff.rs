@@ -45,12 +45,21 @@ pub async fn diff(args: &ManifestArgs, out: &mut impl Write) -> anyhow::Result<b
     let mut changes = false;
     for manifest in &manifests {
         let failed = || format!("diff {}", manifest.display());
-        let wanted = dry_run(&client, &resources, manifest).await.with_context(failed)?;
+        let wanted = dry_run(&client, &resources, manifest)
+            .await
+            .with_context(failed)?;
         if !namespaces.contains_key(&manifest.namespace) {
-            namespaces.insert(manifest.namespace.clone(), Declared::read(&client, &manifest.namespace).await?);
+            namespaces.insert(
+                manifest.namespace.clone(),
+                Declared::read(&client, &manifest.namespace).await?,
+            );
         }
-        let Some(declared) = namespaces.get_mut(&manifest.namespace) else { continue };
-        changes |= declared.change(manifest, &wanted, site.as_ref(), out).with_context(failed)?;
+        let Some(declared) = namespaces.get_mut(&manifest.namespace) else {
+            continue;
+        };
+        changes |= declared
+            .change(manifest, &wanted, site.as_ref(), out)
+            .with_context(failed)?;
     }
     if !changes {
         writeln!(out, "Nothing would change.")?;
@@ -123,7 +132,9 @@ where
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let listed = api.list(&ListParams::default()).await;
-    Ok(listed.with_context(|| format!("list {} in {namespace}", K::plural(&())))?.items)
+    Ok(listed
+        .with_context(|| format!("list {} in {namespace}", K::plural(&())))?
+        .items)
 }
 
 fn parse<K: DeserializeOwned>(object: &Value) -> anyhow::Result<K> {
@@ -157,7 +168,13 @@ where
 
 fn print(manifest: &Manifest, previews: &[DevicePreview], out: &mut impl Write) -> anyhow::Result<bool> {
     let mut changes = false;
-    for DevicePreview { device, steps, problems, assumed: _ } in previews {
+    for DevicePreview {
+        device,
+        steps,
+        problems,
+        assumed: _,
+    } in previews
+    {
         for line in steps.iter().chain(problems) {
             changes = true;
             writeln!(out, "{}: device {device}: {line}", manifest.display())?;

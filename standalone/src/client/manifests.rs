@@ -35,12 +35,20 @@ pub(super) fn read_all(paths: &[PathBuf], default_namespace: &str) -> anyhow::Re
     for path in paths {
         if path.as_os_str() == "-" {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("read standard input")?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("read standard input")?;
             parse(&text, "standard input", default_namespace, &mut manifests)?;
         } else {
             for file in files_in(path)? {
-                let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-                parse(&text, &file.display().to_string(), default_namespace, &mut manifests)?;
+                let text =
+                    std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+                parse(
+                    &text,
+                    &file.display().to_string(),
+                    default_namespace,
+                    &mut manifests,
+                )?;
             }
         }
     }
@@ -56,7 +64,11 @@ fn files_in(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).with_context(|| format!("read {}", path.display()))? {
         let file = entry.with_context(|| format!("read {}", path.display()))?.path();
-        if file.is_file() && file.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
+        if file.is_file()
+            && file
+                .extension()
+                .is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
+        {
             files.push(file);
         }
     }
@@ -66,8 +78,7 @@ fn files_in(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn parse(text: &str, source: &str, namespace: &str, into: &mut Vec<Manifest>) -> anyhow::Result<()> {
     for (n, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
-        let value =
-            Value::deserialize(document).with_context(|| format!("{source}, document {}", n + 1))?;
+        let value = Value::deserialize(document).with_context(|| format!("{source}, document {}", n + 1))?;
         if value.is_null() {
             continue;
         }
@@ -111,9 +122,14 @@ mod tests {
     fn documents_and_lists_are_split_and_empty_ones_skipped() {
         let text = "---\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: longshore.dev/v1alpha1, kind: Workload, metadata: {name: b, namespace: n}}\n";
         let manifests = read(text).unwrap();
-        let names: Vec<_> = manifests.iter().map(|m| (m.display(), m.namespace.as_str())).collect();
-        let expected =
-            [("configmap/a".to_owned(), "default"), ("workload.longshore.dev/b".to_owned(), "n")];
+        let names: Vec<_> = manifests
+            .iter()
+            .map(|m| (m.display(), m.namespace.as_str()))
+            .collect();
+        let expected = [
+            ("configmap/a".to_owned(), "default"),
+            ("workload.longshore.dev/b".to_owned(), "n"),
+        ];
         assert_eq!(names, expected);
     }
 

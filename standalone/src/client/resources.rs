@@ -10,8 +10,13 @@ use serde_json::Value;
 use super::manifests::Manifest;
 
 /// The group-versions these commands know; the server says which resources are in them.
-const GROUP_VERSIONS: [&str; 5] =
-    ["v1", "longshore.dev/v1alpha1", "apps/v1", "coordination.k8s.io/v1", "apiextensions.k8s.io/v1"];
+const GROUP_VERSIONS: [&str; 5] = [
+    "v1",
+    "longshore.dev/v1alpha1",
+    "apps/v1",
+    "coordination.k8s.io/v1",
+    "apiextensions.k8s.io/v1",
+];
 
 /// What the server serves.
 pub(super) struct Resources(Vec<Resource>);
@@ -29,7 +34,11 @@ pub(super) struct Resource {
 impl Resource {
     /// The URL of one object, or of all; of one namespace, or of all.
     pub(super) fn url(&self, namespace: Option<&str>, name: Option<&str>) -> String {
-        let root = if self.group_version.contains('/') { "/apis" } else { "/api" };
+        let root = if self.group_version.contains('/') {
+            "/apis"
+        } else {
+            "/api"
+        };
         let mut url = format!("{root}/{}", self.group_version);
         if let Some(namespace) = namespace.filter(|_| self.namespaced) {
             url = format!("{url}/namespaces/{}", percent_encode(namespace));
@@ -56,10 +65,20 @@ impl Resources {
     pub(super) async fn discover(client: &Client) -> anyhow::Result<Self> {
         let mut resources = Vec::new();
         for group_version in GROUP_VERSIONS {
-            let root = if group_version.contains('/') { "/apis" } else { "/api" };
-            let list: Option<APIResourceList> =
-                optional(send(client, Request::get(format!("{root}/{group_version}")), Vec::new()).await)
-                    .context("ask the server what it serves")?;
+            let root = if group_version.contains('/') {
+                "/apis"
+            } else {
+                "/api"
+            };
+            let list: Option<APIResourceList> = optional(
+                send(
+                    client,
+                    Request::get(format!("{root}/{group_version}")),
+                    Vec::new(),
+                )
+                .await,
+            )
+            .context("ask the server what it serves")?;
             let served = list.map(|l| l.resources).unwrap_or_default();
             // Subresources (`workloads/status`) are no kinds of their own.
             for resource in served.into_iter().filter(|r| !r.name.contains('/')) {
@@ -79,16 +98,27 @@ impl Resources {
                 || r.kind.to_lowercase() == wanted
                 || r.short_names.iter().any(|s| s == wanted)
         });
-        let known = || self.0.iter().map(|r| r.plural.as_str()).collect::<Vec<_>>().join(", ");
+        let known = || {
+            self.0
+                .iter()
+                .map(|r| r.plural.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         found.with_context(|| format!("the server has no kind {name:?}; it has {}", known()))
     }
 
     /// The URL of a manifest's object.
     pub(super) fn object_url(&self, manifest: &Manifest) -> anyhow::Result<String> {
-        let found =
-            self.0.iter().find(|r| r.group_version == manifest.api_version && r.kind == manifest.kind);
+        let found = self
+            .0
+            .iter()
+            .find(|r| r.group_version == manifest.api_version && r.kind == manifest.kind);
         let resource = found.with_context(|| {
-            format!("the server has no kind {} in {}", manifest.kind, manifest.api_version)
+            format!(
+                "the server has no kind {} in {}",
+                manifest.kind, manifest.api_version
+            )
         })?;
         Ok(resource.url(Some(&manifest.namespace), Some(&manifest.name)))
     }
@@ -125,7 +155,12 @@ pub(super) async fn get_optional(client: &Client, url: &str) -> anyhow::Result<O
 /// GET as the server's own table, with its printer columns.
 pub(super) async fn get_table(client: &Client, url: &str) -> anyhow::Result<Value> {
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-    Ok(send(client, Request::get(url).header(http::header::ACCEPT, accept), Vec::new()).await?)
+    Ok(send(
+        client,
+        Request::get(url).header(http::header::ACCEPT, accept),
+        Vec::new(),
+    )
+    .await?)
 }
 
 /// PATCH by server-side apply. Fields of another manager are not taken: that is a conflict, told as such.
@@ -162,7 +197,9 @@ async fn send<T: DeserializeOwned>(
     request: http::request::Builder,
     body: Vec<u8>,
 ) -> Result<T, kube::Error> {
-    client.request(request.body(body).map_err(kube::Error::HttpError)?).await
+    client
+        .request(request.body(body).map_err(kube::Error::HttpError)?)
+        .await
 }
 
 /// For one path segment or query value (RFC 3986: everything but the unreserved is escaped).

@@ -14,10 +14,14 @@ pub(super) fn print(table: &Value, wide: bool, namespaces: bool, out: &mut impl 
         return Ok(());
     }
     let columns = table["columnDefinitions"].as_array().unwrap_or(&empty);
-    let shown: Vec<usize> =
-        (0..columns.len()).filter(|i| wide || columns[*i]["priority"].as_i64().unwrap_or(0) == 0).collect();
+    let shown: Vec<usize> = (0..columns.len())
+        .filter(|i| wide || columns[*i]["priority"].as_i64().unwrap_or(0) == 0)
+        .collect();
     let mut lines = Vec::with_capacity(rows.len() + 1);
-    let mut header: Vec<String> = shown.iter().map(|i| text(&columns[*i]["name"]).to_uppercase()).collect();
+    let mut header: Vec<String> = shown
+        .iter()
+        .map(|i| text(&columns[*i]["name"]).to_uppercase())
+        .collect();
     if namespaces {
         header.insert(0, "NAMESPACE".to_owned());
     }
@@ -33,8 +37,11 @@ pub(super) fn print(table: &Value, wide: bool, namespaces: bool, out: &mut impl 
         .map(|i| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0))
         .collect();
     for line in lines {
-        let cells: Vec<String> =
-            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         writeln!(out, "{}", cells.join("   ").trim_end())?;
     }
     Ok(())
@@ -67,6 +74,9 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(show(false), "NAME\na-long-name\nb\n");
-        assert_eq!(show(true), "NAME          WHY\na-long-name   x\nb             <none>\n");
+        assert_eq!(
+            show(true),
+            "NAME          WHY\na-long-name   x\nb             <none>\n"
+        );
     }
 }

@@ -34,7 +34,11 @@ pub enum DirectoryError {
 }
 
 fn io<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> DirectoryError + 'a {
-    move |source| DirectoryError::Io { operation, path: path.display().to_string(), source }
+    move |source| DirectoryError::Io {
+        operation,
+        path: path.display().to_string(),
+        source,
+    }
 }
 
 /// A directory this process holds. The lock goes with the process, also when it is killed.
@@ -76,7 +80,11 @@ impl SiteDirectory {
     ///
     /// What an earlier run said of itself is taken away: `ready.json` says that everything serves now.
     pub fn take(path: &Path) -> Result<Self, DirectoryError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create", path))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(io("create", path))?;
         let path = path.canonicalize().map_err(io("resolve", path))?;
         let lock_path = path.join("lock");
         let mut lock = OpenOptions::new()
@@ -90,8 +98,15 @@ impl SiteDirectory {
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
             lock.read_to_string(&mut pid).map_err(io("read", &lock_path))?;
-            let pid = if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() };
-            return Err(DirectoryError::InUse { dir: path.display().to_string(), pid });
+            let pid = if pid.trim().is_empty() {
+                "unknown".to_owned()
+            } else {
+                pid.trim().to_owned()
+            };
+            return Err(DirectoryError::InUse {
+                dir: path.display().to_string(),
+                pid,
+            });
         }
         lock.set_len(0).map_err(io("write", &lock_path))?;
         lock.rewind().map_err(io("write", &lock_path))?;
@@ -108,7 +123,11 @@ impl SiteDirectory {
 
     /// The port the API server had last time, so that an old kubeconfig stays right.
     pub fn last_api_port(&self) -> Option<u16> {
-        fs::read_to_string(self.path.join("api-port")).ok()?.trim().parse().ok()
+        fs::read_to_string(self.path.join("api-port"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// Remembers the API server's port.
@@ -173,7 +192,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = SiteDirectory::take(dir.path()).unwrap();
         let refused = SiteDirectory::take(dir.path()).unwrap_err().to_string();
-        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        assert!(
+            refused.contains(&format!("pid {}", std::process::id())),
+            "{refused}"
+        );
         drop(first);
         SiteDirectory::take(dir.path()).unwrap();
     }
@@ -182,8 +204,14 @@ mod tests {
     fn every_run_on_a_directory_has_one_identity_and_no_other_directory_has_it() {
         let [dir, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let first = SiteDirectory::take(dir.path()).unwrap().identity().unwrap();
-        assert_eq!(SiteDirectory::take(dir.path()).unwrap().identity().unwrap(), first);
-        assert_ne!(SiteDirectory::take(other.path()).unwrap().identity().unwrap(), first);
+        assert_eq!(
+            SiteDirectory::take(dir.path()).unwrap().identity().unwrap(),
+            first
+        );
+        assert_ne!(
+            SiteDirectory::take(other.path()).unwrap().identity().unwrap(),
+            first
+        );
         fs::write(dir.path().join("identity"), "Not A Label").unwrap();
         let mended = SiteDirectory::take(dir.path()).unwrap().identity().unwrap();
         assert!(DnsLabel::new(mended).is_ok());
@@ -193,11 +221,21 @@ mod tests {
     fn ready_is_private_whole_and_withdrawn_by_the_next_run() {
         let dir = tempfile::tempdir().unwrap();
         let site = SiteDirectory::take(dir.path()).unwrap();
-        let ready = Ready { kubeconfig: None, api: None, bus: None, gateway: None, device: None, pid: 7 };
+        let ready = Ready {
+            kubeconfig: None,
+            api: None,
+            bus: None,
+            gateway: None,
+            device: None,
+            pid: 7,
+        };
         site.announce_ready(&ready).unwrap();
         let path = dir.path().join("ready.json");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(serde_json::from_slice::<Ready>(&fs::read(&path).unwrap()).unwrap(), ready);
+        assert_eq!(
+            serde_json::from_slice::<Ready>(&fs::read(&path).unwrap()).unwrap(),
+            ready
+        );
         drop(site);
         let _again = SiteDirectory::take(dir.path()).unwrap();
         assert!(!path.exists());

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, finalizers};
 use crate::apiserver::clock::whole_seconds;
 use crate::apiserver::failure::{ApiError, Cause};
 use crate::apiserver::kinds::{EVENTS, rules};
@@ -23,10 +23,9 @@ pub(crate) fn create(context: &Context, name: &str, uid: &str, body: &Value) -> 
     let mut object = body.clone();
     context.check_type(&mut object)?;
     let resource = &context.resource;
-    if object["metadata"]["resourceVersion"]
-        .as_str()
-        .is_some_and(|v| !v.is_empty() && v != "0")
-    {
+    // An apply that creates does not care.
+    let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    if !version.is_empty() && version != "0" && !context.applied {
         // 500 without a reason is what Kubernetes answers.
         return Err(ApiError::unknown(
             "resourceVersion should not be set on objects to be created",
@@ -51,11 +50,18 @@ pub(crate) fn create(context: &Context, name: &str, uid: &str, body: &Value) -> 
     if resource.custom && resource.status && !context.status {
         object.as_object_mut().and_then(|o| o.remove("status"));
     }
-    let warnings = context.settle_fields(&mut object)?;
-    rules::default(resource, &mut object, true);
-    check_event_namespace(context, &object)?;
-    context.validate(&object, None)?;
+    let mut warnings = context.settle_fields(&mut object)?;
+    rules::default(resource, &mut object);
+    if let Err(error) =
+        check_event_namespace(context, &object).and_then(|()| context.validate(&object, None, Vec::new()))
+    {
+        return Err(error.with_warnings(warnings));
+    }
+    if resource.custom {
+        warnings.extend(finalizers::warnings(&object, &Value::Null));
+    }
     context.record(None, &mut object);
+    rules::prepare(resource, &mut object);
     Ok(Decided {
         action: Action::Put(object),
         warnings,

@@ -10,7 +10,7 @@ use crate::apiserver::kinds::{NAMESPACES, rules::PROTECTED_NAMESPACES};
 use crate::apiserver::store::{Action, Decided};
 
 /// What happens to objects owned by the deleted one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Propagation {
     /// They go after it.
     Background,
@@ -25,6 +25,8 @@ pub(crate) enum Propagation {
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct DeleteOptions {
     pub(crate) preconditions: Option<Preconditions>,
+    /// Read by itself: a value that is none is worded in Kubernetes' way.
+    #[serde(skip)]
     pub(crate) propagation_policy: Option<Propagation>,
     pub(crate) orphan_dependents: Option<bool>,
     pub(crate) dry_run: Vec<String>,

@@ -4,13 +4,16 @@
 //! error Kubernetes would give. They run beside the store's writer and may run again inside it.
 
 mod create;
+mod decode;
 mod delete;
+mod finalizers;
+mod kind;
 mod update;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub(crate) use create::create;
 pub(crate) use delete::{DeleteOptions, FOREGROUND, ORPHAN, Propagation, delete};
@@ -18,9 +21,10 @@ pub(crate) use update::update;
 
 use super::apply::{Manager, Operation, record_update};
 use super::failure::{ApiError, Cause};
-use super::kinds::{EVENTS, Resource, SECRETS, rules};
+use super::kinds::{EVENTS, NAMESPACES, Resource, SECRETS, rules};
 use super::query::FieldValidation;
-use super::schema::{ErrorKind, FieldError, validate_metadata};
+use super::schema::{ErrorKind, FieldError, Names, validate_metadata};
+use decode::canonical_numbers;
 
 /// What surrounds one write.
 #[derive(Clone)]
@@ -68,85 +72,12 @@ impl Context {
         ApiError::invalid(&self.resource, name(object), causes)
     }
 
-    /// Kind, apiVersion and namespace of a body must be those of the path. Core kinds may omit the
-    /// former (typed clients do).
-    fn check_type(&self, object: &mut Value) -> Result<(), ApiError> {
-        let resource = &self.resource;
-        let Some(map) = object.as_object_mut() else {
-            return Err(ApiError::bad_request("the body of the request is not an object"));
-        };
-        let text = |map: &Map<String, Value>, key: &str| {
-            map.get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let (kind, api_version) = (text(map, "kind"), text(map, "apiVersion"));
-        if resource.custom && (kind.is_empty() || api_version.is_empty()) {
-            let missing = if kind.is_empty() { "Kind" } else { "apiVersion" };
-            return Err(ApiError::bad_request(format!(
-                "Object '{missing}' is missing in the body of the request"
-            )));
-        }
-        let wanted = resource.api_version();
-        if !api_version.is_empty() && api_version != wanted {
-            return Err(ApiError::bad_request(format!(
-                "the API version in the data ({api_version}) does not match the expected API version ({wanted})"
-            )));
-        }
-        if !kind.is_empty() && kind != resource.kind {
-            if resource.custom {
-                let cause = Cause::invalid(
-                    "kind",
-                    &kind.as_str().into(),
-                    &format!("must be {}", resource.kind),
-                );
-                return Err(ApiError::invalid_named(
-                    name(object),
-                    &resource.group,
-                    &kind,
-                    &[cause],
-                ));
-            }
-            let (version, group) = (&resource.version, &resource.group);
-            return Err(ApiError::bad_request(format!(
-                "{kind} in version \"{version}\" cannot be handled as a {}: no kind \"{kind}\" is registered for the \
-                 group \"{group}\"",
-                resource.kind
-            )));
-        }
-        map.insert("apiVersion".into(), wanted.into());
-        map.insert("kind".into(), resource.kind.clone().into());
-        let meta = map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-        if meta.is_null() {
-            *meta = Value::Object(Map::new());
-        }
-        let Some(meta) = meta.as_object_mut() else {
-            return Err(ApiError::bad_request(
-                "the object provided is unrecognized: metadata is not an object",
-            ));
-        };
-        meta.retain(|_, value| !value.is_null());
-        let namespace = text(meta, "namespace");
-        if !namespace.is_empty() && namespace != self.namespace {
-            return Err(ApiError::bad_request(if resource.namespaced {
-                "the namespace of the provided object does not match the namespace sent on the request"
-            } else {
-                "namespace is not allowed on a cluster-scoped object"
-            }));
-        }
-        if resource.namespaced {
-            meta.insert("namespace".into(), self.namespace.as_str().into());
-        } else {
-            meta.remove("namespace");
-        }
-        Ok(())
-    }
-
     /// Drops unknown fields and says so as the client asked: an error, warnings, or nothing.
     fn settle_fields(&self, object: &mut Value) -> Result<Vec<String>, ApiError> {
         let resource = &self.resource;
-        if !resource.custom {
+        if resource.custom {
+            canonical_numbers(object);
+        } else {
             drop_nulls(object);
         }
         let mut warnings = Vec::new();
@@ -163,18 +94,11 @@ impl Context {
             warnings = unknown;
         }
         resource.schema.prune(object);
+        if !self.applied {
+            resource.schema.drop_nulls(object);
+        }
         resource.schema.default(object);
         if let Some(meta) = object["metadata"].as_object_mut() {
-            for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
-                let empty = match meta.get(field) {
-                    Some(Value::Object(map)) => map.is_empty(),
-                    Some(Value::Array(list)) => list.is_empty(),
-                    _ => false,
-                };
-                if empty {
-                    meta.remove(field);
-                }
-            }
             meta.remove("selfLink");
         }
         Ok(warnings)
@@ -202,10 +126,18 @@ impl Context {
         ApiError::invalid_request(&[Cause::invalid("patch", &shown, why)])
     }
 
-    /// Schema, metadata and kind rules together.
-    fn validate(&self, object: &Value, old: Option<&Value>) -> Result<(), ApiError> {
-        let mut causes: Vec<Cause> = validate_metadata(object).into_iter().map(cause).collect();
-        let found = self.resource.schema.validate(object, old);
+    /// Schema, metadata and kind rules together, after the `causes` there are already.
+    fn validate(&self, object: &Value, old: Option<&Value>, mut causes: Vec<Cause>) -> Result<(), ApiError> {
+        let names = if &*self.resource.table == NAMESPACES {
+            Names::Labels
+        } else {
+            Names::Subdomains
+        };
+        causes.extend(validate_metadata(object, names).into_iter().map(cause));
+        let mut found = self.resource.schema.validate(object, old);
+        if self.status && self.resource.custom {
+            found.iter_mut().for_each(word_as_status);
+        }
         let mistyped = found.iter().find(|error| error.kind == ErrorKind::TypeInvalid);
         if let (false, Some(error)) = (self.resource.custom, mistyped) {
             let (kind, version) = (&self.resource.kind, &self.resource.version);
@@ -251,6 +183,14 @@ impl Context {
 
 fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// Through `/status` Kubernetes validates the status by itself: a message then names what is below it.
+fn word_as_status(error: &mut FieldError) {
+    let below = error.path.strip_prefix("status").unwrap_or(&error.path);
+    let below = below.strip_prefix('.').unwrap_or(below);
+    let (long, short) = (format!(": {} in body", error.path), format!(": {below} in body"));
+    error.detail = error.detail.replacen(&long, &short, 1);
 }
 
 fn cause(error: FieldError) -> Cause {

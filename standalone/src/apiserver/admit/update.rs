@@ -2,19 +2,18 @@
 
 use serde_json::{Map, Value};
 
-use super::{Context, name, released, strings};
+use super::{Context, finalizers, name, released};
 use crate::apiserver::failure::{ApiError, Cause};
 use crate::apiserver::kinds::rules;
 use crate::apiserver::store::{Action, Decided};
 
-/// Metadata an update carries over whatever the body says.
-const CARRIED: [&str; 6] = [
+/// Metadata an update carries over whatever the body says, or refuses ([`immutable`]).
+const CARRIED: [&str; 5] = [
     "uid",
     "creationTimestamp",
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
     "generation",
-    "generateName",
 ];
 
 /// The object to store, both in the resource's own form. `wanted` is the whole new object.
@@ -23,9 +22,17 @@ pub(crate) fn update(context: &Context, current: &Value, wanted: &Value) -> Resu
     context.check_type(&mut object)?;
     check_identity(context, current, &object)?;
     check_version(context, current, &object)?;
-    let warnings = context.settle_fields(&mut object)?;
-    carry_over(current, &mut object);
+    let mut warnings = context.settle_fields(&mut object)?;
     let resource = &context.resource;
+    let mut causes = Vec::new();
+    if !context.status {
+        causes.extend(finalizers::too_late(&object, current));
+        causes.extend(immutable(current, &object));
+        if resource.custom {
+            warnings.extend(finalizers::warnings(&object, current));
+        }
+    }
+    carry_over(current, &mut object);
     if context.status {
         object = with_status_of(current, &object);
     } else {
@@ -36,10 +43,11 @@ pub(crate) fn update(context: &Context, current: &Value, wanted: &Value) -> Resu
             set(&mut object, "spec", current.get("spec").cloned());
             set(&mut object, "status", current.get("status").cloned());
         }
-        rules::default(resource, &mut object, false);
-        check_finalizers(context, current, &object)?;
+        rules::default(resource, &mut object);
     }
-    context.validate(&object, Some(current))?;
+    if let Err(error) = context.validate(&object, Some(current), causes) {
+        return Err(error.with_warnings(warnings));
+    }
     if resource.counts_generations()
         && !context.status
         && meaning(current, resource.status) != meaning(&object, resource.status)
@@ -68,14 +76,16 @@ fn set(object: &mut Value, field: &str, value: Option<Value>) {
 
 fn check_identity(context: &Context, current: &Value, object: &Value) -> Result<(), ApiError> {
     let (wanted, name) = (name(object), name(current));
+    if wanted.is_empty() {
+        return Err(ApiError::unnamed(name));
+    }
     if wanted != name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({wanted}) does not match the name on the URL ({name})"
-        )));
+        return Err(ApiError::misnamed(wanted, name));
     }
     let uid = |o: &Value| o["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     let (have, asked) = (uid(current), uid(object));
-    if !asked.is_empty() && asked != have {
+    // A patch does not mean it as a precondition.
+    if !asked.is_empty() && asked != have && !context.patching {
         let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {have}");
         return Err(ApiError::conflict(&context.resource, name, &why));
     }
@@ -123,6 +133,26 @@ fn check_version(context: &Context, current: &Value, object: &Value) -> Result<(
     }
 }
 
+/// What was asked for and cannot be: metadata that is the server's alone.
+fn immutable(current: &Value, object: &Value) -> Vec<Cause> {
+    let (have, asked) = (&current["metadata"], &object["metadata"]);
+    let deleting = !have["deletionTimestamp"].is_null();
+    let mut causes = Vec::new();
+    for field in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let value = &asked[field];
+        // Of an object that is being deleted the time stays what it is.
+        let ignored = value.is_null() || value == "" || (deleting && field == "deletionTimestamp");
+        if !ignored && *value != have[field] {
+            causes.push(Cause::invalid(
+                &format!("metadata.{field}"),
+                value,
+                "field is immutable",
+            ));
+        }
+    }
+    causes
+}
+
 fn carry_over(current: &Value, object: &mut Value) {
     let Some(meta) = object["metadata"].as_object_mut() else {
         return;
@@ -146,26 +176,6 @@ fn with_status_of(current: &Value, object: &Value) -> Value {
         meta.insert("managedFields".into(), fields.clone());
     }
     result
-}
-
-fn check_finalizers(context: &Context, current: &Value, object: &Value) -> Result<(), ApiError> {
-    if current["metadata"]["deletionTimestamp"].is_null() {
-        return Ok(());
-    }
-    let had = strings(current, "/metadata/finalizers");
-    let new: Vec<&str> = strings(object, "/metadata/finalizers")
-        .into_iter()
-        .filter(|f| !had.contains(f))
-        .collect();
-    if new.is_empty() {
-        return Ok(());
-    }
-    let listed: Vec<String> = new.iter().map(|f| format!("{f:?}")).collect();
-    let why = format!(
-        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
-        listed.join(", ")
-    );
-    Err(context.invalid(object, &[Cause::forbidden("metadata.finalizers", &why)]))
 }
 
 /// What a generation counts: everything but metadata and a status of its own.

@@ -13,7 +13,7 @@ const DATA_LIMIT: usize = 1 << 20;
 pub(crate) const PROTECTED_NAMESPACES: [&str; 2] = ["default", "longshore-system"];
 
 /// Fills in what Kubernetes fills in.
-pub(crate) fn default(resource: &Resource, object: &mut Value, creating: bool) {
+pub(crate) fn default(resource: &Resource, object: &mut Value) {
     match &*resource.table {
         SECRETS => {
             let given = object.as_object_mut().and_then(|o| o.remove("stringData"));
@@ -37,12 +37,16 @@ pub(crate) fn default(resource: &Resource, object: &mut Value, creating: bool) {
                     labels.insert("kubernetes.io/metadata.name".into(), name);
                 }
             }
-            if creating {
-                object["spec"] = json!({"finalizers": ["kubernetes"]});
-                object["status"] = json!({"phase": "Active"});
-            }
         }
         _ => {}
+    }
+}
+
+/// What the server writes into a new object, whose fields are nobody's.
+pub(crate) fn prepare(resource: &Resource, object: &mut Value) {
+    if &*resource.table == NAMESPACES {
+        object["spec"] = json!({"finalizers": ["kubernetes"]});
+        object["status"] = json!({"phase": "Active"});
     }
 }
 
@@ -53,6 +57,14 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<Cause> {
         "configmaps" => {
             validate_keys(&object["data"], "data", &mut causes);
             validate_keys(&object["binaryData"], "binaryData", &mut causes);
+            for (key, _) in map(&object["data"]).filter(|(key, _)| object["binaryData"].get(key).is_some()) {
+                let field = format!("data[{key}]");
+                causes.push(Cause::invalid(
+                    &field,
+                    &key.as_str().into(),
+                    "duplicate of key present in binaryData",
+                ));
+            }
             validate_base64(&object["binaryData"], "binaryData", &mut causes);
             validate_size(&[&object["data"], &object["binaryData"]], "", &mut causes);
         }
@@ -64,22 +76,6 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<Cause> {
                 if object["data"].get(key).is_none() {
                     causes.push(Cause::required(&format!("data[{key}]"), ""));
                 }
-            }
-        }
-        NAMESPACES => {
-            let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            if name.contains('.') {
-                causes.push(Cause::invalid(
-                    "metadata.name",
-                    &name.into(),
-                    "must not contain dots",
-                ));
-            } else if name.len() > 63 {
-                causes.push(Cause::invalid(
-                    "metadata.name",
-                    &name.into(),
-                    "must be no more than 63 bytes",
-                ));
             }
         }
         "leases.coordination.k8s.io" => {

@@ -14,8 +14,9 @@ const MAX_COPIED: usize = 100_000;
 /// Applies `patch` to a copy of `doc`.
 pub(super) fn apply(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
     let Value::Array(operations) = patch else {
-        return Err(PatchError::Malformed(
-            "a JSON patch is a list of operations".to_owned(),
+        return Err(PatchError::mistyped(
+            patch,
+            "value of type []handlers.jsonPatchOp",
         ));
     };
     if operations.len() > MAX_OPERATIONS {
@@ -24,6 +25,7 @@ pub(super) fn apply(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
             got: operations.len(),
         });
     }
+    operations.iter().try_for_each(decode)?;
     let mut doc = doc.clone();
     let mut copied = 0;
     for (index, operation) in operations.iter().enumerate() {
@@ -39,6 +41,28 @@ pub(super) fn apply(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
     Ok(doc)
 }
 
+/// An operation is an object whose `op`, `path` and `from` are texts, if they are there.
+fn decode(operation: &Value) -> Result<(), PatchError> {
+    if !operation.is_object() && !operation.is_null() {
+        return Err(PatchError::mistyped(
+            operation,
+            "value of type handlers.jsonPatchOp",
+        ));
+    }
+    for field in ["op", "path", "from"] {
+        if let Some(value) = operation
+            .get(field)
+            .filter(|value| !value.is_string() && !value.is_null())
+        {
+            return Err(PatchError::mistyped(
+                value,
+                &format!("struct field jsonPatchOp.{field} of type string"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// One operation as it came.
 struct Operation<'p> {
     index: usize,
@@ -46,24 +70,26 @@ struct Operation<'p> {
 }
 
 impl<'p> Operation<'p> {
-    fn malformed(&self, why: &str) -> PatchError {
-        PatchError::Malformed(format!("operation {}: {why}", self.index))
+    fn unfit(&self, why: &str) -> PatchError {
+        PatchError::Unfit {
+            operation: self.index,
+            why: why.to_owned(),
+        }
     }
 
     fn text(&self, field: &str) -> Result<&'p str, PatchError> {
         let text = self.json.get(field).and_then(Value::as_str);
-        text.ok_or_else(|| self.malformed(&format!("{field} must be a string")))
+        text.ok_or_else(|| self.unfit(&format!("{field} is missing")))
     }
 
     fn pointer(&self, field: &str) -> Result<Pointer, PatchError> {
         let text = self.text(field)?;
-        Pointer::parse(text).ok_or_else(|| self.malformed(&format!("{field} {text:?} is not a JSON pointer")))
+        Pointer::parse(text).ok_or_else(|| self.unfit(&format!("{field} {text:?} is not a JSON pointer")))
     }
 
-    fn value(&self) -> Result<&'p Value, PatchError> {
-        self.json
-            .get("value")
-            .ok_or_else(|| self.malformed("value is missing"))
+    /// A value that is not there is null.
+    fn value(&self) -> &'p Value {
+        self.json.get("value").unwrap_or(&Value::Null)
     }
 
     fn missing(&self, operation: &'static str, field: &str) -> PatchError {
@@ -81,52 +107,50 @@ fn apply_one(doc: &mut Value, operation: &Operation<'_>, copied: &mut usize) -> 
     let path = operation.pointer("path")?;
     match operation.text("op")? {
         "add" => {
-            let value = operation.value()?.clone();
+            let value = operation.value().clone();
             add(doc, &path, value).ok_or_else(|| operation.missing("add", "path"))
         }
         "remove" => remove(doc, &path)
             .map(|_| ())
             .ok_or_else(|| operation.missing("remove", "path")),
         "replace" => {
-            let value = operation.value()?.clone();
+            let value = operation.value().clone();
             replace(doc, &path, value).ok_or_else(|| operation.missing("replace", "path"))
         }
         "move" => {
             let from = operation.pointer("from")?;
             if from.contains(&path) && from != path {
-                return Err(operation.malformed("a value cannot move into itself"));
+                return Err(operation.unfit("a value cannot move into itself"));
             }
             let value = remove(doc, &from).ok_or_else(|| operation.missing("move", "from"))?;
             add(doc, &path, value).ok_or_else(|| operation.missing("move", "path"))
         }
         "copy" => {
-            let value = operation.pointer("from")?.get(doc).cloned();
+            // The whole document can be tested and replaced, but neither copied nor added.
+            let from = operation.pointer("from")?;
+            let value = from.get(doc).filter(|_| !from.is_root()).cloned();
             let value = value.ok_or_else(|| operation.missing("copy", "from"))?;
             *copied += nodes(&value);
             if *copied > MAX_COPIED {
-                return Err(operation.malformed("the patch copies too much"));
+                return Err(operation.unfit("the patch copies too much"));
             }
             add(doc, &path, value).ok_or_else(|| operation.missing("copy", "path"))
         }
         "test" => {
             // A value that is absent and one that is null are the same here: both what is there and what is wanted.
-            let wanted = operation.json.get("value").unwrap_or(&Value::Null);
-            if path.get(doc).unwrap_or(&Value::Null) == wanted {
+            if path.get(doc).unwrap_or(&Value::Null) == operation.value() {
                 return Ok(());
             }
             Err(PatchError::TestFailed {
                 path: operation.text("path")?.to_owned(),
             })
         }
-        other => Err(operation.malformed(&format!("unexpected kind: {other}"))),
+        other => Err(operation.unfit(&format!("unexpected kind: {other}"))),
     }
 }
 
 fn add(doc: &mut Value, path: &Pointer, value: Value) -> Option<()> {
-    let Some((parent, last)) = path.split() else {
-        *doc = value;
-        return Some(());
-    };
+    let (parent, last) = path.split()?;
     match get_mut(doc, parent)? {
         Value::Object(fields) => {
             fields.insert(last.to_owned(), value);

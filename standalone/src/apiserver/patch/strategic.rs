@@ -40,12 +40,21 @@ pub(super) fn apply(kind: &str, doc: &Value, patch: &Value) -> Result<Value, Pat
         return Err(PatchError::UnsupportedKind(kind.to_owned()));
     }
     let Value::Object(patch) = patch else {
-        return Err(PatchError::Malformed(
-            "a strategic merge patch is an object".to_owned(),
+        return Err(PatchError::mistyped(
+            patch,
+            "value of type map[string]interface {}",
         ));
     };
     let before = doc.as_object().cloned().unwrap_or_default();
-    Merge { kind }.map(before, patch, "").map(Value::Object)
+    let mut after = Merge { kind }.map(before, patch, "")?;
+    // Kubernetes merges into a typed object, which is what it is whatever the patch says.
+    for field in ["kind", "apiVersion"] {
+        match doc.get(field) {
+            Some(value) => after.insert(field.to_owned(), value.clone()),
+            None => after.remove(field),
+        };
+    }
+    Ok(Value::Object(after))
 }
 
 struct Merge<'k> {

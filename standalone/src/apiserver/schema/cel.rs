@@ -365,11 +365,11 @@ fn refusal(rule: &Rule, node: &Node, value: &Value, path: &Path<'_>, scope: &Con
     };
     let whole = matches!(node.kind, Some(Kind::Object | Kind::Array));
     match rule.reason {
-        ErrorKind::Forbidden | ErrorKind::Required => FieldError::bare(rule.reason, at, &detail),
-        ErrorKind::Duplicate if whole => FieldError::bare(ErrorKind::Duplicate, at, ""),
-        ErrorKind::Duplicate => FieldError::of(ErrorKind::Duplicate, at, value, ""),
-        _ if whole => FieldError::bare(ErrorKind::Invalid, at, &detail),
-        _ => FieldError::of(ErrorKind::Invalid, at, value, &detail),
+        ErrorKind::Forbidden | ErrorKind::Required => FieldError::bare(rule.reason, &at, &detail),
+        ErrorKind::Duplicate if whole => FieldError::bare(ErrorKind::Duplicate, &at, ""),
+        ErrorKind::Duplicate => FieldError::of(ErrorKind::Duplicate, &at, value, ""),
+        _ if whole => FieldError::bare(ErrorKind::Invalid, &at, &detail),
+        _ => FieldError::of(ErrorKind::Invalid, &at, value, &detail),
     }
 }
 

@@ -76,7 +76,7 @@ impl ErrorKind {
 
 impl FieldError {
     /// An error that shows no value: `Required value`, `Forbidden: why`.
-    pub(super) fn bare(kind: ErrorKind, path: impl ToString, why: &str) -> FieldError {
+    pub(super) fn bare(kind: ErrorKind, path: &(impl ToString + ?Sized), why: &str) -> FieldError {
         let lead = kind.lead();
         let detail = if why.is_empty() {
             lead.to_owned()
@@ -91,7 +91,12 @@ impl FieldError {
     }
 
     /// An error that shows the value: `Invalid value: "x": why`.
-    pub(super) fn of(kind: ErrorKind, path: impl ToString, value: &Value, why: &str) -> FieldError {
+    pub(super) fn of(
+        kind: ErrorKind,
+        path: &(impl ToString + ?Sized),
+        value: &Value,
+        why: &str,
+    ) -> FieldError {
         let mut detail = format!("{}: {}", kind.lead(), shown(value));
         if !why.is_empty() {
             detail.push_str(": ");

@@ -17,6 +17,7 @@ pub(super) enum Format {
     Int32,
     Int64,
     Float,
+    Double,
     DateTime,
     Date,
     Duration,
@@ -43,7 +44,11 @@ impl Format {
                 "int64" => Some(Format::Int64),
                 _ => None,
             },
-            Some(Kind::Number) => (name == "float").then_some(Format::Float),
+            Some(Kind::Number) => match name {
+                "float" => Some(Format::Float),
+                "double" => Some(Format::Double),
+                _ => None,
+            },
             None | Some(Kind::String) => Format::of_string(&name.replace('-', "")),
             Some(Kind::Object | Kind::Array | Kind::Boolean | Kind::IntOrString) => None,
         }
@@ -79,6 +84,7 @@ impl Format {
             Format::Int32 => "int32",
             Format::Int64 => "int64",
             Format::Float => "float",
+            Format::Double => "double",
             Format::DateTime => "date-time",
             Format::Date => "date",
             Format::Duration => "duration",
@@ -103,7 +109,7 @@ impl Format {
     /// Whether a string obeys the format. Formats of numbers are checked as ranges elsewhere.
     pub(super) fn accepts(self, text: &str) -> bool {
         match self {
-            Format::Int32 | Format::Int64 | Format::Float => true,
+            Format::Int32 | Format::Int64 | Format::Float | Format::Double => true,
             Format::DateTime => is_date_time(text),
             Format::Date => is_date(text),
             Format::Duration => go_duration(text).is_some() || is_scala_duration(text),

@@ -50,7 +50,7 @@ fn map_duplicates(keys: &[String], items: &[Value], path: &Path<'_>, errors: &mu
     if let Some((index, item)) = stray {
         errors.push(FieldError::of(
             ErrorKind::Invalid,
-            Path::Index(path, index),
+            &Path::Index(path, index),
             item,
             "must be an object for an array of list-type map",
         ));
@@ -73,7 +73,7 @@ fn duplicates(items: impl Iterator<Item = Value>, path: &Path<'_>, errors: &mut 
         if *times == 2 {
             errors.push(FieldError::of(
                 ErrorKind::Duplicate,
-                Path::Index(path, index),
+                &Path::Index(path, index),
                 &item,
                 "",
             ));

@@ -51,11 +51,20 @@ fn name_syntax(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
+/// How the names of a kind are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Of labels with dots between them.
+    Subdomains,
+    /// Of one label, as a namespace's.
+    Labels,
+}
+
 /// Errors in `object.metadata`: name, generateName and namespace, label keys and values, annotation keys and size,
 /// finalizers and owner references, worded as Kubernetes words them. Names are DNS subdomains, as for custom
-/// resources, ConfigMaps, Secrets and Leases; a kind with a stricter rule checks that itself. Whether a name or a
-/// namespace must be there is the caller's to know.
-pub(crate) fn validate_metadata(object: &Value) -> Vec<FieldError> {
+/// resources, ConfigMaps, Secrets and Leases, or DNS labels. Whether a name or a namespace must be there is the caller's
+/// to know.
+pub(crate) fn validate_metadata(object: &Value, names: Names) -> Vec<FieldError> {
     let Some(metadata) = object.get("metadata") else {
         return Vec::new();
     };
@@ -70,33 +79,18 @@ pub(crate) fn validate_metadata(object: &Value) -> Vec<FieldError> {
             } else {
                 text
             };
-            if !checked.is_empty() {
-                name_errors(&format!("metadata.{field}"), text, checked, &mut errors);
+            let path = format!("metadata.{field}");
+            match names {
+                _ if checked.is_empty() => {}
+                Names::Subdomains => subdomain_errors(&path, text, checked, &mut errors),
+                Names::Labels => label_errors(&path, text, checked, &mut errors),
             }
         }
     }
     if let Some(namespace) = string_field(metadata, "namespace", &mut errors)
         && !namespace.is_empty()
     {
-        if namespace.len() > 63 {
-            errors.push(invalid(
-                "metadata.namespace",
-                namespace,
-                "must be no more than 63 characters",
-            ));
-        }
-        if !label_syntax(namespace) {
-            let dotted = namespace.split('.').all(label_syntax);
-            errors.push(invalid(
-                "metadata.namespace",
-                namespace,
-                if dotted {
-                    "must not contain dots"
-                } else {
-                    DNS_LABEL
-                },
-            ));
-        }
+        label_errors("metadata.namespace", namespace, namespace, &mut errors);
     }
     if let Some(labels) = string_map(metadata, "labels", &mut errors) {
         for (key, value) in labels {
@@ -127,7 +121,22 @@ pub(crate) fn validate_metadata(object: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn name_errors(path: &str, shown: &str, checked: &str, errors: &mut Vec<FieldError>) {
+fn label_errors(path: &str, shown: &str, checked: &str, errors: &mut Vec<FieldError>) {
+    if checked.len() > 63 {
+        errors.push(invalid(path, shown, "must be no more than 63 characters"));
+    }
+    if !label_syntax(checked) {
+        let dotted = checked.split('.').all(label_syntax);
+        let why = if dotted {
+            "must not contain dots"
+        } else {
+            DNS_LABEL
+        };
+        errors.push(invalid(path, shown, why));
+    }
+}
+
+fn subdomain_errors(path: &str, shown: &str, checked: &str, errors: &mut Vec<FieldError>) {
     if checked.len() > 253 {
         errors.push(invalid(path, shown, "must be no more than 253 characters"));
     }
@@ -193,7 +202,7 @@ fn owner_errors(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
         }
     };
     let mut controllers = Vec::new();
-    for (index, owner) in owners.iter().enumerate() {
+    for owner in owners {
         for (field, why) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -202,11 +211,8 @@ fn owner_errors(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
         ] {
             let text = owner.get(field).and_then(Value::as_str).unwrap_or_default();
             if text.is_empty() {
-                errors.push(invalid(
-                    &format!("metadata.ownerReferences[{index}].{field}"),
-                    text,
-                    why,
-                ));
+                // Kubernetes does not say which of them.
+                errors.push(invalid(&format!("metadata.ownerReferences.{field}"), text, why));
             }
         }
         if owner.get("controller") == Some(&Value::Bool(true)) {

@@ -116,13 +116,17 @@ fn prune_object_meta(fields: &mut Map<String, Value>, path: &Path<'_>, unknown: 
     });
 }
 
-/// Drops nulls that are neither nullable nor defaulted, then fills in defaults.
+/// Drops nulls that are neither nullable nor defaulted.
+pub(super) fn drop_nulls(root: &Node, object: &mut Value) {
+    drop_below(Some(root), object);
+}
+
+/// Fills in defaults, also in place of nulls that are not nullable.
 pub(super) fn default(root: &Node, object: &mut Value) {
-    drop_nulls(Some(root), object);
     fill(root, object);
 }
 
-fn drop_nulls(node: Option<&Node>, value: &mut Value) {
+fn drop_below(node: Option<&Node>, value: &mut Value) {
     let Some(node) = node else { return };
     match value {
         Value::Object(fields) => {
@@ -133,13 +137,13 @@ fn drop_nulls(node: Option<&Node>, value: &mut Value) {
                 if field.is_null() {
                     return schema.nullable || schema.default.is_some();
                 }
-                drop_nulls(Some(schema), field);
+                drop_below(Some(schema), field);
                 true
             });
         }
         Value::Array(items) => {
             for item in items {
-                drop_nulls(node.items.as_deref(), item);
+                drop_below(node.items.as_deref(), item);
             }
         }
         _ => {}

@@ -3,7 +3,7 @@
 //! On an update an error is dropped when the value it is about, or one above it, is what was stored before and the
 //! old value can be found: fields by name, items of a map list by their keys, items of other lists never.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::error::{ErrorKind, FieldError};
 use super::format::Format;
@@ -44,22 +44,44 @@ fn fresh(node: &Node, value: &Value, old: Option<&Value>, path: &Path<'_>, error
     }
 }
 
-/// The JSON type's name. A whole number may be written `1.0`.
+/// The largest whole number that a float is taken for, and the least but for its sign: 2^53 - 1.
+const WHOLE_FLOAT: f64 = 9_007_199_254_740_991.0;
+
+/// Whether a number is an integer: one of 64 bits, or a float such as `1.0` that is surely whole.
+fn is_integer(number: &Number) -> bool {
+    let whole = |number: f64| number.fract() == 0.0 && number.abs() <= WHOLE_FLOAT;
+    number.is_i64() || number.as_f64().is_some_and(whole)
+}
+
+/// The JSON type's name.
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
+        Value::Number(number) if number.is_i64() => "integer",
+        Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
 }
 
+/// Whether Kubernetes names the wanted format of such a value, if there is one, and not the wanted type.
+fn names_format(value: &Value) -> bool {
+    !value.is_null() && !value.is_string() && !value.is_array()
+}
+
+/// What Kubernetes takes for the format of a value whose format is wrong.
+fn format_name(value: &Value) -> &'static str {
+    match value {
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        _ => "",
+    }
+}
+
 fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let Some(kind) = node.kind else { return };
-    let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
     let fits = match (kind, value) {
         (_, Value::Null) => node.nullable,
         (Kind::Object, Value::Object(_))
@@ -67,16 +89,15 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fiel
         | (Kind::String | Kind::IntOrString, Value::String(_))
         | (Kind::Boolean, Value::Bool(_))
         | (Kind::Number, Value::Number(_)) => true,
-        (Kind::Integer | Kind::IntOrString, Value::Number(_)) => whole,
+        (Kind::Integer | Kind::IntOrString, Value::Number(number)) => is_integer(number),
         _ => false,
     };
     if !fits {
-        let got = type_name(value);
-        let why = format!(
-            "{} in body must be of type {}: \"{got}\"",
-            path.or_empty(),
-            kind.name()
-        );
+        let (wanted, got) = match node.values.format.filter(|_| names_format(value)) {
+            Some(format) => (format.name(), format_name(value)),
+            None => (kind.name(), type_name(value)),
+        };
+        let why = format!("{} in body must be of type {wanted}: \"{got}\"", path.or_empty());
         errors.push(FieldError::of(
             ErrorKind::TypeInvalid,
             path,
@@ -95,7 +116,7 @@ fn check_branches(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<
     let mut say = |why: String| {
         errors.push(FieldError::of(
             ErrorKind::Invalid,
-            Path::Root,
+            &Path::Root,
             &Value::String(String::new()),
             &why,
         ));
@@ -203,24 +224,21 @@ fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fi
             say(&format!("{at} in body should be less than{or_equal} {limit}"));
         }
     }
+    let converts = |bits: i32| number.fract() == 0.0 && in_range(number, -(2f64.powi(bits)), 2f64.powi(bits));
+    let long = value.is_i64() || converts(63);
     let (kind, format) = match (node.kind, values.format) {
-        (Some(Kind::Integer), Some(Format::Int32)) if !in_range(number, -(2f64.powi(31)), 2f64.powi(31)) => {
-            ("integer", " with format int32")
-        }
-        (Some(Kind::Integer), Some(Format::Int64))
-            if !value.is_i64() && !in_range(number, -(2f64.powi(63)), 2f64.powi(63)) =>
-        {
-            ("integer", " with format int64")
-        }
+        (Some(Kind::Integer), Some(Format::Int32)) if !converts(31) => ("integer", "with format int32"),
+        (Some(Kind::Integer), Some(Format::Int64)) if !long => ("integer", "with format int64"),
+        (Some(Kind::Integer), None) if !long => ("integer", "(default format)"),
         (Some(Kind::Number), Some(Format::Float)) if number.abs() > f64::from(f32::MAX) => {
-            ("number", " with format float")
+            ("number", "with format float")
         }
         _ => return,
     };
-    let why = format!("Checked value must be of type {kind}{format} in {at}");
+    let why = format!("Checked value must be of type {kind} {format} in {at}");
     errors.push(FieldError::of(
         ErrorKind::Invalid,
-        Path::Root,
+        &Path::Root,
         &Value::String(String::new()),
         &why,
     ));
@@ -339,7 +357,11 @@ fn check_object(
     }
     for name in &node.values.required {
         if !fields.contains_key(name) {
-            errors.push(FieldError::bare(ErrorKind::Required, Path::Field(path, name), ""));
+            errors.push(FieldError::bare(
+                ErrorKind::Required,
+                &Path::Field(path, name),
+                "",
+            ));
         }
     }
 }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::apiserver::admit::{DeleteOptions, Propagation};
 use crate::apiserver::failure::{ApiError, Cause};
@@ -44,7 +44,7 @@ pub(super) async fn bytes(mut body: Body) -> Result<Bytes, ApiError> {
         }
     }
     if total > BODY_LIMIT {
-        Err(ApiError::too_large(BODY_LIMIT))
+        Err(ApiError::too_large(&format!("limit is {BODY_LIMIT}")))
     } else {
         Ok(read.freeze())
     }
@@ -68,8 +68,18 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, ApiEr
 }
 
 pub(super) fn json(bytes: &[u8]) -> Result<Value, ApiError> {
+    parse(bytes)
+        .map_err(|why| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {why}")))
+}
+
+/// Parses JSON; the error says what is wrong, as Go does where that can be said.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+        if error.is_eof() {
+            "unexpected end of JSON input".to_owned()
+        } else {
+            error.to_string()
+        }
     })
 }
 
@@ -85,25 +95,41 @@ pub(super) async fn delete_options(
     body: Body,
 ) -> Result<DeleteOptions, ApiError> {
     let bytes = bytes(body).await?;
-    let mut options: DeleteOptions = if bytes.is_empty() {
-        DeleteOptions::default()
+    let mut sent = if bytes.is_empty() {
+        Value::Object(Map::new())
     } else {
-        let value = read(headers, Body::from(bytes)).await?;
-        serde_json::from_value(value)
-            .map_err(|error| ApiError::bad_request(format!("invalid DeleteOptions: {error}")))?
+        read(headers, Body::from(bytes)).await?
     };
-    if options.propagation_policy.is_none() {
-        options.propagation_policy = match query.get("propagationPolicy") {
-            "Orphan" => Some(Propagation::Orphan),
-            "Background" => Some(Propagation::Background),
-            "Foreground" => Some(Propagation::Foreground),
-            "" => None,
-            other => {
-                let known = ["Foreground", "Background", "Orphan", "nil"];
-                let cause = Cause::unsupported("propagationPolicy", &format!("{other:?}"), &known);
-                return Err(ApiError::invalid_options("DeleteOptions", &[cause]));
-            }
-        };
+    // Deleting on a body that means something else would be a bad guess.
+    let kind = sent["kind"].as_str().unwrap_or_default();
+    if !kind.is_empty() && kind != "DeleteOptions" {
+        let version = sent["apiVersion"].as_str().unwrap_or_default();
+        return Err(ApiError::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?}"
+        )));
     }
-    Ok(options)
+    let policy = match sent
+        .as_object_mut()
+        .and_then(|options| options.remove("propagationPolicy"))
+    {
+        Some(Value::String(policy)) => policy,
+        _ => query.get("propagationPolicy").to_owned(),
+    };
+    let options: DeleteOptions = serde_json::from_value(sent)
+        .map_err(|error| ApiError::bad_request(format!("invalid DeleteOptions: {error}")))?;
+    let propagation_policy = match policy.as_str() {
+        "Orphan" => Some(Propagation::Orphan),
+        "Background" => Some(Propagation::Background),
+        "Foreground" => Some(Propagation::Foreground),
+        "" => None,
+        other => {
+            let known = ["Foreground", "Background", "Orphan", "nil"];
+            let cause = Cause::unsupported("propagationPolicy", &format!("{other:?}"), &known);
+            return Err(ApiError::invalid_options("DeleteOptions", &[cause]));
+        }
+    };
+    Ok(DeleteOptions {
+        propagation_policy,
+        ..options
+    })
 }

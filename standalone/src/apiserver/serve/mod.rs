@@ -6,6 +6,7 @@
 mod body;
 pub(crate) mod discovery;
 pub(crate) mod openapi;
+mod patch;
 mod read;
 mod render;
 mod reviews;
@@ -162,7 +163,8 @@ fn refuse(error: &ApiError) -> Response<Body> {
     if error.code().is_server_error() {
         tracing::warn!(code = error.code().as_u16(), reason = error.reason(), %error, "a request failed");
     }
-    let mut response = respond(Reply::value(&error.to_status()).with_status(error.code()), None);
+    let reply = Reply::value(&error.to_status()).with_status(error.code());
+    let mut response = respond(reply.with_warnings(error.warnings().to_vec()), None);
     if let Some(seconds) = error.retry_after_seconds() {
         response
             .headers_mut()
@@ -241,6 +243,7 @@ async fn object(core: &Arc<Core>, parts: &Parts, path: ObjectPath, body: Body) -
     let status = match path.subresource.as_str() {
         "" => false,
         "status" if resource.status => true,
+        _ if resource.custom => return Err(ApiError::not_found(&resource, &path.name)),
         _ => return Err(ApiError::no_such_path()),
     };
     let misplaced = resource.namespaced && path.namespace.is_empty() && !path.name.is_empty();
@@ -304,7 +307,7 @@ async fn verb(core: &Arc<Core>, parts: &Parts, scope: Scope, body: Body) -> Resu
             let sent = body::read(&parts.headers, body).await?;
             write::replace(core, &scope, &query, parts, &renderer, sent).await
         }
-        Method::PATCH if named => write::patch(core, &scope, &query, parts, &renderer, body).await,
+        Method::PATCH if named => patch::patch(core, &scope, &query, parts, &renderer, body).await,
         Method::DELETE if scope.status => Err(ApiError::method_not_allowed()),
         Method::DELETE => {
             let options = body::delete_options(&parts.headers, &query, body).await?;

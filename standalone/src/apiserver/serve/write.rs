@@ -1,21 +1,19 @@
-//! POST, PUT, PATCH and DELETE.
+//! POST, PUT and DELETE, and what every write has in common.
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use http::StatusCode;
 use http::header::USER_AGENT;
 use http::request::Parts;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::render::Renderer;
-use super::{Reply, Scope, body};
+use super::{Reply, Scope};
 use crate::apiserver::Core;
 use crate::apiserver::admit::{self, Context, DeleteOptions};
-use crate::apiserver::apply::{ApplyError, Conflict, Manager, Operation, server_side_apply};
+use crate::apiserver::apply::{Manager, Operation};
 use crate::apiserver::events;
 use crate::apiserver::failure::{ApiError, Cause};
-use crate::apiserver::patch::{PatchError, json_patch, merge_patch, strategic_merge};
 use crate::apiserver::query::{self, Query};
 use crate::apiserver::selector::Selector;
 use crate::apiserver::store::{Action, Decide, Decided, Effect, Key};
@@ -26,14 +24,25 @@ const GENERATED_NAME_TRIES: usize = 8;
 const GENERATED_PREFIX: usize = 58;
 
 /// What a write came to.
-struct Done {
+pub(super) struct Done {
     effect: Effect,
     /// In its stored form.
     object: Value,
     warnings: Vec<String>,
 }
 
-fn context(core: &Core, scope: &Scope, query: &Query, parts: &Parts) -> Result<Context, ApiError> {
+/// The kind of the options in a write's query.
+fn options(method: &Method) -> &'static str {
+    match *method {
+        Method::POST => "CreateOptions",
+        Method::PUT => "UpdateOptions",
+        Method::PATCH => "PatchOptions",
+        _ => "DeleteOptions",
+    }
+}
+
+pub(super) fn context(core: &Core, scope: &Scope, query: &Query, parts: &Parts) -> Result<Context, ApiError> {
+    let options = options(&parts.method);
     let manager = match query.get("fieldManager") {
         "" => {
             let agent = parts
@@ -48,9 +57,12 @@ fn context(core: &Core, scope: &Scope, query: &Query, parts: &Parts) -> Result<C
                 .collect()
         }
         manager if manager.len() > 128 => {
-            return Err(ApiError::bad_request(
-                "fieldManager: Too long: may not be more than 128 bytes",
-            ));
+            let cause = Cause {
+                reason: "FieldValueTooLong".into(),
+                message: "Too long: may not be more than 128 bytes".into(),
+                field: "fieldManager".into(),
+            };
+            return Err(ApiError::invalid_options(options, &[cause]));
         }
         manager => manager.to_owned(),
     };
@@ -58,7 +70,7 @@ fn context(core: &Core, scope: &Scope, query: &Query, parts: &Parts) -> Result<C
         resource: scope.resource.clone(),
         namespace: scope.namespace.clone(),
         status: scope.status,
-        validation: query.field_validation()?,
+        validation: query.field_validation(options)?,
         patching: false,
         manager: Manager {
             name: manager,
@@ -76,7 +88,7 @@ fn context(core: &Core, scope: &Scope, query: &Query, parts: &Parts) -> Result<C
 }
 
 /// Decides and, unless it is a dry run, does it.
-async fn run(scope: &Scope, key: Key, decide: Decide, dry: bool) -> Result<Done, ApiError> {
+pub(super) async fn run(scope: &Scope, key: Key, decide: Decide, dry: bool) -> Result<Done, ApiError> {
     if !dry {
         let outcome = scope.store.write(scope.resource.clone(), key, decide).await?;
         let (effect, warnings) = (outcome.effect, outcome.warnings);
@@ -101,7 +113,7 @@ async fn run(scope: &Scope, key: Key, decide: Decide, dry: bool) -> Result<Done,
     })
 }
 
-fn reply(renderer: &Renderer, done: Done) -> Reply {
+pub(super) fn reply(renderer: &Renderer, done: Done) -> Reply {
     let created = done.effect == Effect::Created;
     let reply = Reply::value(&renderer.value(done.object)).with_warnings(done.warnings);
     if created {
@@ -112,7 +124,7 @@ fn reply(renderer: &Renderer, done: Done) -> Reply {
 }
 
 /// A decision on shown objects as one on stored ones.
-fn stored(context: &Context, decided: Decided) -> Decided {
+pub(super) fn stored(context: &Context, decided: Decided) -> Decided {
     let convert = |object| events::stored(&context.resource, object);
     let action = match decided.action {
         Action::Keep => Action::Keep,
@@ -148,6 +160,7 @@ pub(super) async fn create(
             given.clone()
         };
         let key = Key::new(&scope.namespace, &name);
+        scope.store.check_namespace(&scope.resource, &key)?;
         let decide = decide_create(context.clone(), name, core.sources.uids.uid(), sent.clone());
         match run(scope, key, decide, dry).await {
             Err(error) if generated && tries < GENERATED_NAME_TRIES && error.reason() == "AlreadyExists" => {}
@@ -158,14 +171,21 @@ pub(super) async fn create(
 }
 
 fn decide_create(context: Context, name: String, uid: String, sent: Value) -> Decide {
-    Box::new(move |current| match current {
-        Some(_) => Err(ApiError::already_exists(&context.resource, &name)),
-        None => Ok(stored(&context, admit::create(&context, &name, &uid, &sent)?)),
+    Box::new(move |current| {
+        let created = admit::create(&context, &name, &uid, &sent)?;
+        match current {
+            Some(current) => {
+                let deleting = !current["metadata"]["deletionTimestamp"].is_null();
+                Err(ApiError::already_exists(&context.resource, &name, deleting)
+                    .with_warnings(created.warnings))
+            }
+            None => Ok(stored(&context, created)),
+        }
     })
 }
 
 /// Changes the current object into what `wanted` makes of it.
-fn decide_update(
+pub(super) fn decide_update(
     context: Context,
     name: String,
     wanted: impl Fn(&Context, &Value) -> Result<Value, ApiError> + Send + 'static,
@@ -184,186 +204,19 @@ pub(super) async fn replace(
     query: &Query,
     parts: &Parts,
     renderer: &Renderer,
-    mut sent: Value,
+    sent: Value,
 ) -> Result<Reply, ApiError> {
     let context = context(core, scope, query, parts)?;
-    if sent["metadata"].is_object() && sent["metadata"]["name"].as_str().unwrap_or_default().is_empty() {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({} based on URL) was undeterminable: name must be provided",
-            scope.name
-        )));
-    }
-    if let Some(map) = sent.as_object_mut() {
-        map.entry("metadata").or_insert_with(|| json!({}));
+    // Whether or not there is an object to replace. What is no name at all is refused when the body is decoded.
+    match &sent["metadata"]["name"] {
+        Value::Null if sent.is_object() => return Err(ApiError::unnamed(&scope.name)),
+        Value::String(name) if name.is_empty() => return Err(ApiError::unnamed(&scope.name)),
+        Value::String(name) if *name != scope.name => return Err(ApiError::misnamed(name, &scope.name)),
+        _ => {}
     }
     let decide = decide_update(context, scope.name.clone(), move |_, _| Ok(sent.clone()));
     let done = run(scope, scope.key(), decide, query.dry_run("UpdateOptions")?).await?;
     Ok(reply(renderer, done))
-}
-
-pub(super) async fn patch(
-    core: &Arc<Core>,
-    scope: &Scope,
-    query: &Query,
-    parts: &Parts,
-    renderer: &Renderer,
-    body: Body,
-) -> Result<Reply, ApiError> {
-    let resource = &scope.resource;
-    let mut context = context(core, scope, query, parts)?;
-    context.patching = true;
-    let bytes = body::bytes(body).await?;
-    let name = scope.name.clone();
-    let media = body::media_type(&parts.headers);
-    if media != "application/apply-patch+yaml" && !query.get("force").is_empty() {
-        return Err(patch_options(&Cause::forbidden(
-            "force",
-            "may not be specified for non-apply patch",
-        )));
-    }
-    let decide: Decide = match media {
-        "application/json-patch+json" => {
-            let patch = body::json(&bytes)?;
-            decide_update(context, name, move |_, current| {
-                json_patch(current, &patch).map_err(|e| rejected(&e))
-            })
-        }
-        "application/merge-patch+json" => {
-            let patch = body::json(&bytes)?;
-            decide_update(context, name, move |_, current| Ok(merge_patch(current, &patch)))
-        }
-        "application/strategic-merge-patch+json" if !resource.custom => {
-            let patch = body::json(&bytes)?;
-            let kind = resource.kind.clone();
-            decide_update(context, name, move |_, current| {
-                strategic_merge(&kind, current, &patch).map_err(|e| rejected(&e))
-            })
-        }
-        "application/apply-patch+yaml" => {
-            if query.get("fieldManager").is_empty() {
-                return Err(patch_options(&Cause::required(
-                    "fieldManager",
-                    "is required for apply patch",
-                )));
-            }
-            context.manager.operation = Operation::Apply;
-            context.applied = true;
-            let applied = body::yaml(&bytes)?;
-            decide_apply(
-                context,
-                name,
-                core.sources.uids.uid(),
-                applied,
-                query.flag("force"),
-            )?
-        }
-        _ => return Err(unsupported_patch(resource.custom)),
-    };
-    let done = run(scope, scope.key(), decide, query.dry_run("PatchOptions")?).await?;
-    Ok(reply(renderer, done))
-}
-
-fn patch_options(cause: &Cause) -> ApiError {
-    ApiError::invalid_options("PatchOptions", std::slice::from_ref(cause))
-}
-
-/// A patch that is none, or that does not fit the object.
-fn rejected(error: &PatchError) -> ApiError {
-    match error {
-        _ if error.is_malformed() => ApiError::bad_request(error.to_string()),
-        PatchError::UnsupportedKind(_) => unsupported_patch(true),
-        _ => ApiError::rejected_patch(&error.to_string()),
-    }
-}
-
-fn unsupported_patch(custom: bool) -> ApiError {
-    let strategic = if custom {
-        ""
-    } else {
-        ", application/strategic-merge-patch+json"
-    };
-    ApiError::unsupported_media_type(&format!(
-        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml{strategic}"
-    ))
-}
-
-fn decide_apply(
-    context: Context,
-    name: String,
-    uid: String,
-    mut applied: Value,
-    force: bool,
-) -> Result<Decide, ApiError> {
-    let resource = context.resource.clone();
-    if !applied.is_object() {
-        return Err(ApiError::bad_request("the body of an apply patch is an object"));
-    }
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    if text(&applied["kind"]).is_empty() || text(&applied["apiVersion"]).is_empty() {
-        return Err(ApiError::bad_request(
-            "Object 'Kind' is missing in the body of the apply patch",
-        ));
-    }
-    if !applied["metadata"].is_object() {
-        applied["metadata"] = json!({});
-    }
-    let asked = text(&applied["metadata"]["name"]);
-    if asked.is_empty() {
-        applied["metadata"]["name"] = name.as_str().into();
-    } else if asked != name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({asked}) does not match the name on the URL ({name})"
-        )));
-    }
-    if resource.namespaced && text(&applied["metadata"]["namespace"]).is_empty() {
-        applied["metadata"]["namespace"] = context.namespace.as_str().into();
-    }
-    Ok(Box::new(move |current| {
-        let current = current.map(|current| events::shown(&context.resource, current.clone()));
-        if current.is_none() && !text(&applied["metadata"]["uid"]).is_empty() {
-            let why = "uid mismatch: the provided object specified a uid, and no existing object was found";
-            return Err(ApiError::conflict(&context.resource, &name, why));
-        }
-        if current.is_none() && context.status {
-            return Err(ApiError::not_found(&context.resource, &name));
-        }
-        let merged = server_side_apply(
-            current.as_ref(),
-            &applied,
-            &context.manager,
-            force,
-            &context.resource.merge,
-            context.now,
-        )
-        .map_err(|error| apply_failed(&context, &name, &error))?;
-        let decided = match &current {
-            Some(current) => admit::update(&context, current, &merged)?,
-            None => admit::create(&context, &name, &uid, &merged)?,
-        };
-        Ok(stored(&context, decided))
-    }))
-}
-
-fn apply_failed(context: &Context, name: &str, error: &ApplyError) -> ApiError {
-    match error {
-        ApplyError::Conflict(conflicts) => {
-            let cause = |conflict: &Conflict| Cause {
-                reason: "FieldManagerConflict".into(),
-                message: format!("conflict with {}", conflict.manager),
-                field: conflict.path.clone(),
-            };
-            ApiError::apply_conflict(
-                error.to_string(),
-                &conflicts.iter().map(cause).collect::<Vec<_>>(),
-            )
-        }
-        ApplyError::ManagedFieldsGiven => ApiError::bad_request(error.to_string()),
-        ApplyError::Typed { .. } => ApiError::unknown(format!(
-            "failed to create typed patch object ({}/{name}; {}/{}, Kind={}): {error}",
-            context.namespace, context.resource.group, context.resource.version, context.resource.kind
-        )),
-        ApplyError::Managed(_) => ApiError::internal(error.to_string()),
-    }
 }
 
 fn decide_delete(context: Context, name: String, options: DeleteOptions) -> Decide {

@@ -246,6 +246,12 @@ impl Store {
         answer.await.map_err(|_| closed())?
     }
 
+    /// Whether an object could be made here now. Whoever makes it asks again.
+    pub(crate) fn check_namespace(&self, resource: &Resource, key: &Key) -> Result<(), ApiError> {
+        let state = self.shared.read();
+        writer::check_namespace(resource, key, |table, key| state.get(table, key))
+    }
+
     /// What [`Store::write`] would decide now, without doing it.
     pub(crate) fn dry_run(
         &self,
@@ -256,8 +262,7 @@ impl Store {
         let guess = self.guess(resource, key, decide)?;
         let creating = guess.based_on.is_none();
         if creating && matches!(guess.decided.action, Action::Put(_)) {
-            let state = self.shared.read();
-            writer::check_namespace(resource, key, |table, key| state.get(table, key))?;
+            self.check_namespace(resource, key)?;
         }
         Ok(guess.decided)
     }

@@ -155,7 +155,7 @@ async fn take(server: &ApiServer, step: &Step) {
     let path = |n: &usize| format!("{CONFIG_MAPS}/c{n}");
     match step {
         Step::Create(n, web) => {
-            drop(post(server, CONFIG_MAPS, &config_map(&format!("c{n}"), app(*web))).await)
+            drop(post(server, CONFIG_MAPS, &config_map(&format!("c{n}"), app(*web))).await);
         }
         Step::Relabel(n, web) => drop(
             merge(

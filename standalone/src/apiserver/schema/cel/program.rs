@@ -58,7 +58,7 @@ fn index_optionally(expression: &mut Expression) {
         }
         Expr::Call(call) => {
             if call.func_name == operators::OPT_SELECT {
-                call.func_name = operators::OPT_INDEX.to_owned();
+                operators::OPT_INDEX.clone_into(&mut call.func_name);
             }
             call.target.iter_mut().for_each(|target| index_optionally(target));
             call.args.iter_mut().for_each(index_optionally);

@@ -121,6 +121,7 @@ pub(crate) fn observed_from(desired: &DesiredSet) -> Observed {
                 restarts: 0,
                 image_id: "sha256:1".to_owned(),
                 started_at: "2026-01-01T00:00:00Z".to_owned(),
+                interrupted: false,
             });
         }
     }

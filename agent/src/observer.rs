@@ -391,7 +391,8 @@ fn completed(owned: &OwnedContainer, detail: &ContainerDetail, state: &LedgerSta
         RestartPolicy::OnFailure { .. } => detail.restart_policy == wanted.config.restart_policy,
         RestartPolicy::Always | RestartPolicy::UnlessStopped => false,
     };
-    (rests && !replaced).then(|| Record::Completed {
+    let stopped = state.was_stopped(&detail.id, &detail.started_at);
+    (rests && !replaced && !stopped).then(|| Record::Completed {
         key: owned.key.clone(),
     })
 }

@@ -7,5 +7,6 @@ mod drift;
 mod endings;
 mod faults;
 mod harness;
+mod jobs;
 mod lifecycle;
 mod replace;

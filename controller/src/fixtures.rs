@@ -146,6 +146,7 @@ pub(crate) fn object(workload: &DesiredWorkload, container: &DesiredContainer) -
         restarts: 0,
         image_id: String::new(),
         started_at: String::new(),
+        interrupted: false,
     }
 }
 

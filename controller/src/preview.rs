@@ -257,6 +257,7 @@ fn as_declared(desired: &DesiredSet) -> Observed {
                 restarts: 0,
                 image_id: String::new(),
                 started_at: String::new(),
+                interrupted: false,
             });
         }
         observed

@@ -118,6 +118,7 @@ pub(crate) fn object(workload: &str, desired: &DesiredContainer, id: &str) -> Ob
         restarts: 0,
         image_id: String::new(),
         started_at: String::new(),
+        interrupted: false,
     }
 }
 

@@ -105,6 +105,10 @@ pub struct ObservedContainer {
     /// When it last started, RFC 3339 as the engine gives it; empty if never.
     #[serde(default)]
     pub started_at: String,
+    /// We stopped it before it had ended by itself, whatever its exit code: it did not complete, and runs
+    /// again as soon as it may.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
 }
 
 /// A container's state, in Docker's terms.

@@ -139,6 +139,7 @@ pub(crate) fn settled(desired: &DesiredSet) -> Observed {
                 restarts: 0,
                 image_id: format!("sha256:{:0>64}", 1),
                 started_at: "2026-01-01T00:00:00.000000000Z".to_owned(),
+                interrupted: false,
             });
         }
         let networks = workload.networks.iter().map(|network| network.name.clone());

@@ -157,9 +157,7 @@ impl Executor {
         object: &ObservedContainer,
     ) -> Result<Effects, Trouble> {
         if object.state.is_up() {
-            let grace = self.grace_of(&object.id);
-            let stopped = self.tools.runtime.stop(&object.id, grace).await;
-            stopped.map_err(|e| self.trouble(e, FailureReason::RemoveFailed))?;
+            self.stop(&object.id, &object.started_at).await?;
         }
         let removed = self.tools.runtime.remove(&object.id).await;
         removed.map_err(|e| self.trouble(e, FailureReason::RemoveFailed))?;
@@ -201,6 +199,7 @@ impl Executor {
         }
         tracing::warn!(container = %request.key, words = %request.words, "restarted");
         self.tools.counters.liveness_restarts.add();
+        self.note_stop(&object.id, &object.started_at).await?;
         let grace = self.grace_of(&object.id);
         let restarted = self.tools.runtime.restart(&object.id, grace).await;
         if let Err(error) = restarted {

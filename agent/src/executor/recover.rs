@@ -8,7 +8,7 @@ use longshore_plan::observed::{ContainerState, FailureReason, ObservedContainer}
 use longshore_plan::spec::RestartPolicy;
 
 use super::{Executor, Interrupt, Trouble};
-use crate::ledger::{LedgerState, ReplacePhase};
+use crate::ledger::{LedgerError, LedgerState, Record, ReplacePhase};
 use crate::observer::Snapshot;
 
 impl Executor {
@@ -50,9 +50,35 @@ impl Executor {
             let unfrozen = self.tools.runtime.unpause(id).await;
             unfrozen.map_err(|e| self.trouble(e, FailureReason::RemoveFailed))?;
         }
+        self.stop(id, &detail.started_at).await
+    }
+
+    /// Stops a container that is up.
+    pub(super) async fn stop(&mut self, id: &EngineId, started_at: &str) -> Result<(), Trouble> {
+        self.note_stop(id, started_at).await?;
         let grace = self.grace_of(id);
         let stopped = self.tools.runtime.stop(id, grace).await;
         stopped.map_err(|e| self.trouble(e, FailureReason::RemoveFailed))
+    }
+
+    /// Writes down that we end a run: one that exits 0 because we asked it to has not completed. Of what
+    /// never rests nobody asks.
+    pub(super) async fn note_stop(&self, id: &EngineId, started_at: &str) -> Result<(), LedgerError> {
+        let state = self.tools.ledger.state();
+        let Some(owned) = state.containers.get(id) else {
+            return Ok(());
+        };
+        let policy = state
+            .declaration(&owned.key, &owned.hash)
+            .map(|(_, wanted)| wanted.config.restart_policy);
+        if matches!(policy, Some(RestartPolicy::Always | RestartPolicy::UnlessStopped)) {
+            return Ok(());
+        }
+        self.append(vec![Record::Stopping {
+            id: id.clone(),
+            started_at: started_at.to_owned(),
+        }])
+        .await
     }
 }
 

@@ -217,7 +217,9 @@ fn reached(
         .get(&key)
         .is_some_and(|a| a.completed && a.hash == wanted.hash);
     let exit = snapshot.of(&key).find_map(|c| match c.state {
-        ContainerState::Exited { exit_code, .. } if c.hash == wanted.hash && !c.started_at.is_empty() => {
+        ContainerState::Exited { exit_code, .. }
+            if c.hash == wanted.hash && !c.started_at.is_empty() && !c.interrupted =>
+        {
             Some(exit_code)
         }
         _ => None,

@@ -45,6 +45,9 @@ pub(crate) enum Record {
     /// A container is ours.
     #[serde(rename_all = "camelCase")]
     ContainerOwned { id: EngineId, container: OwnedContainer },
+    /// A container is about to be stopped by us, in the run that began then: it does not complete.
+    #[serde(rename_all = "camelCase")]
+    Stopping { id: EngineId, started_at: String },
     /// A container is gone.
     ContainerGone { id: EngineId },
     /// A network is ours.

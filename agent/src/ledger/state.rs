@@ -39,6 +39,8 @@ pub(crate) struct LedgerState {
     /// The replace that is under way.
     pub(crate) replace: Option<ReplaceJournal>,
     pub(crate) containers: BTreeMap<EngineId, OwnedContainer>,
+    /// The run of each container, by its start, that we ended before it had ended by itself.
+    pub(crate) stopped: BTreeMap<EngineId, String>,
     /// Our networks and their workload.
     pub(crate) networks: BTreeMap<String, DnsLabel>,
     pub(crate) volumes: BTreeMap<String, OwnedVolume>,
@@ -213,8 +215,12 @@ impl LedgerState {
             Record::ContainerOwned { id, container } => {
                 self.containers.insert(id, container);
             }
+            Record::Stopping { id, started_at } => {
+                self.stopped.insert(id, started_at);
+            }
             Record::ContainerGone { id } => {
                 self.containers.remove(&id);
+                self.stopped.remove(&id);
             }
             Record::NetworkOwned { name, workload } => {
                 self.networks.insert(name, workload);
@@ -332,6 +338,11 @@ impl LedgerState {
         while self.outcomes.len() > MAX_OUTCOMES {
             self.outcomes.pop_first();
         }
+    }
+
+    /// Whether we ended this run of a container.
+    pub(crate) fn was_stopped(&self, id: &EngineId, started_at: &str) -> bool {
+        self.stopped.get(id).is_some_and(|run| run == started_at)
     }
 
     /// The newest set that was accepted: what reports and drift speak of.

@@ -85,6 +85,7 @@ impl View {
             restarts: detail.restarts,
             image_id: detail.image_id.clone(),
             started_at: detail.started_at.clone(),
+            interrupted: !detail.state.is_up() && state.was_stopped(&detail.id, &detail.started_at),
         }
     }
 

@@ -117,6 +117,7 @@ impl ModelDevice {
             restarts: 0,
             image_id: String::new(),
             started_at: String::new(),
+            interrupted: false,
         });
         Ok(id)
     }
@@ -155,6 +156,7 @@ impl ModelDevice {
         let started = format!("t{:08}", self.calls);
         self.change(id, Micro::Start, |c| {
             c.state = ContainerState::Running;
+            c.interrupted = false;
             c.started_at = started;
         })
     }
@@ -166,6 +168,7 @@ impl ModelDevice {
                     exit_code: 143,
                     oom_killed: false,
                 };
+                c.interrupted = true;
             }
         })
     }

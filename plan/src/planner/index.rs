@@ -191,12 +191,15 @@ pub(crate) fn is_leftover(engine_name: &str, desired_name: &str) -> bool {
     engine_name != desired_name && matches!(suffix, Some("prev" | "next"))
 }
 
-/// Whether an exited container stays exited under `policy`: it ran to its end, or the engine has tried
-/// as often as it was allowed to.
+/// Whether an exited container stays exited under `policy`: it ran to its end by itself, or the engine has
+/// tried as often as it was allowed to.
 pub(crate) fn rests(container: &ObservedContainer, policy: RestartPolicy) -> bool {
     let ContainerState::Exited { exit_code, .. } = container.state else {
         return false;
     };
+    if container.interrupted {
+        return false;
+    }
     match policy {
         RestartPolicy::Never => true,
         RestartPolicy::OnFailure { max_retries } => {

@@ -277,7 +277,8 @@ impl<'a, 'b> Settling<'a, 'b> {
             DependencyCondition::Completed => item.same_spec(k),
         };
         let ended = |k: &ObservedContainer| {
-            item.same_spec(k) && matches!(k.state, ContainerState::Exited { exit_code: 0, .. })
+            let well = matches!(k.state, ContainerState::Exited { exit_code: 0, .. }) && !k.interrupted;
+            item.same_spec(k) && well
         };
         let runs = |k: &ObservedContainer| {
             counts(k) && (needs.start.is_some() || (k.state.is_up() && self.may_run(on)))

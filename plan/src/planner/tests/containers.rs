@@ -143,6 +143,24 @@ fn a_policy_decides_who_rests() {
 }
 
 #[test]
+fn what_was_stopped_before_its_end_runs_again_whatever_its_exit_code() {
+    for (policy, exit_code) in [
+        (RestartPolicy::Never, 0),
+        (RestartPolicy::Never, 143),
+        (RestartPolicy::OnFailure { max_retries: 3 }, 0),
+    ] {
+        let desired = with_policy(policy);
+        let mut observed = device(&desired, exited(exit_code));
+        observed.containers[0].interrupted = true;
+        assert_eq!(
+            acts(&desired, &observed),
+            ["start hello.web"],
+            "{policy:?} {exit_code}"
+        );
+    }
+}
+
+#[test]
 fn what_completed_is_never_made_again_for_its_hash() {
     let desired = with_policy(RestartPolicy::Never);
     let mut observed = device(&desired, exited(0));

@@ -283,6 +283,12 @@ impl LedgerState {
         if self.next.is_none() {
             self.next = Some(next);
         } else if let Some(overtaken) = self.pending.replace(next) {
+            // Its steps too: who asked for it may have been told nothing yet, and asks again.
+            for id in overtaken.command.steps.iter().map(|s| &s.correlation_id) {
+                if let Ok(id) = id.parse().map(CorrelationId) {
+                    self.remember(id, answers::superseded(at));
+                }
+            }
             self.remember(overtaken.correlation_id, answers::superseded(at));
         }
     }

@@ -6,7 +6,7 @@ use longshore_bus::envelope::{CorrelationId, ResponseEnvelope, Status, action, e
 use longshore_plan::desired::DesiredSet;
 use longshore_plan::spec::{Port, Protocol};
 use longshore_plan::step::PlanCommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::commands::{first_plan, ready};
 use super::harness::*;
@@ -147,6 +147,17 @@ async fn what_was_cancelled_stays_so_when_the_plan_is_made_again() {
     assert_eq!(names, ["other.web"]);
 }
 
+/// How a command ended, as the device remembers it.
+async fn outcome_of(world: &World, id: CorrelationId) -> Value {
+    let ask = world
+        .controller
+        .envelope(action::OUTCOME_GET, json!({ "correlationId": id }));
+    world.controller.send(&ask).await;
+    world.seconds(1).await;
+    let answer = last(world, ask.correlation_id);
+    answer.result.unwrap_or_else(|| panic!("{:?}", answer.error))
+}
+
 /// A plan that was accepted while the engine is away.
 async fn without_an_engine(world: &mut World, desired: &DesiredSet) -> (PlanCommand, CorrelationId) {
     let command = first_plan(world, desired);
@@ -268,13 +279,35 @@ async fn a_plan_can_be_cancelled_while_the_ledger_cannot_be_written() {
     assert_eq!(told.iter().filter(|a| a.is_final).count(), 1);
     world.kill().await;
     world.start().await;
-    let ask = world
-        .controller
-        .envelope(action::OUTCOME_GET, json!({ "correlationId": id }));
-    world.controller.send(&ask).await;
+    assert_eq!(outcome_of(&world, id).await["error"]["code"], "Cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_overtaken_before_it_began_is_known_with_all_its_steps_after_a_crash() {
+    let mut world = ready().await;
+    publish_slow(&world);
+    let running = first_plan(&mut world, &hello("slow:1"));
+    world.controller.apply(&running).await;
     world.seconds(1).await;
-    assert_eq!(
-        last(&world, ask.correlation_id).result.unwrap()["error"]["code"],
-        "Cancelled"
-    );
+    // The running one may go on: the next wants the same and more.
+    let mut more = hello("slow:1");
+    more.workloads
+        .push(workload("other", vec![container("other", "web", "hello:1")]));
+    let overtaken = first_plan(&mut world, &more);
+    let id = world.controller.apply(&overtaken).await;
+    let newest = first_plan(&mut world, &hello("slow:1"));
+    world.controller.apply(&newest).await;
+    world.seconds(1).await;
+    world.kill().await;
+    world.start().await;
+    assert!(!overtaken.steps.is_empty());
+    let steps = overtaken.steps.iter();
+    let steps = steps.map(|s| CorrelationId(s.correlation_id.parse().unwrap()));
+    for id in std::iter::once(id).chain(steps) {
+        let outcome = outcome_of(&world, id).await;
+        assert_eq!(
+            (&outcome["status"], &outcome["error"]["code"]),
+            (&json!("cancelled"), &json!("Superseded"))
+        );
+    }
 }

@@ -99,9 +99,9 @@ impl Content {
                 why,
             })?;
         let written = self.storage.write(&path, value.0.clone(), 0o600).await;
-        written.map_err(|source| ContentError::Write {
+        written.map_err(|error| ContentError::Write {
             what: what.to_owned(),
-            source,
+            source: error.into(),
         })?;
         Ok(value)
     }

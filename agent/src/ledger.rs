@@ -24,7 +24,8 @@ pub(crate) use self::state::{
     CommandOutcome, FailureRecord, LedgerState, Next, OwnedContainer, OwnedImage, PutBack, ReplaceJournal,
     ReplacePhase,
 };
-use crate::storage::Storage;
+use crate::executor::chain;
+use crate::storage::{Storage, WriteError};
 
 /// The log's file.
 pub(crate) const FILE: &str = "ledger";
@@ -78,6 +79,9 @@ struct Writer {
     at: u64,
     /// How long the snapshot at the file's beginning is.
     snapshot: u64,
+    /// The file is where it is for good. Before that nothing may be appended: a power loss would take it
+    /// away with the file.
+    settled: bool,
 }
 
 /// What opening found, for the log and for the counters.
@@ -126,13 +130,19 @@ impl Ledger {
                 let state = LedgerState::default();
                 let bytes = log::snapshot(&state);
                 let length = bytes.len() as u64;
-                storage.write(FILE, bytes, 0o600).await.map_err(create)?;
+                let written = storage.write(FILE, bytes, 0o600).await;
+                written.map_err(|error| create(error.into()))?;
                 (state, length, length, found)
             }
         };
         let ledger = Self {
             storage,
-            writer: Mutex::new(Writer { at, snapshot }),
+            // Of a file that an earlier life put there nobody knows whether it had come to that.
+            writer: Mutex::new(Writer {
+                at,
+                snapshot,
+                settled: false,
+            }),
             state: watch::Sender::new(Arc::new(state)),
         };
         Ok((ledger, found))
@@ -163,24 +173,27 @@ impl Ledger {
         let Some(records) = decide(&self.state.borrow()) else {
             return Ok(false);
         };
-        if records.is_empty() {
-            return Ok(true);
-        }
-        let bytes: Vec<u8> = records.iter().flat_map(log::line).collect();
+        let line = match <[Record; 1]>::try_from(records) {
+            Ok([record]) => record,
+            Err(records) if records.is_empty() => return Ok(true),
+            // In one line, so that a torn end takes all of them.
+            Err(records) => Record::Together(records),
+        };
+        let bytes = log::line(&line);
         let length = bytes.len() as u64;
-        self.storage
-            .append(FILE, writer.at, bytes)
-            .await
-            .map_err(|source| LedgerError::Append {
-                path: self.storage.absolute(FILE),
-                source,
-            })?;
+        let refused = |source| LedgerError::Append {
+            path: self.storage.absolute(FILE),
+            source,
+        };
+        if !writer.settled {
+            self.storage.settle(FILE).await.map_err(refused)?;
+            writer.settled = true;
+        }
+        let appended = self.storage.append(FILE, writer.at, bytes).await;
+        appended.map_err(refused)?;
         writer.at += length;
         self.state.send_modify(|state| {
-            let state = Arc::make_mut(state);
-            for record in records {
-                state.apply(record);
-            }
+            Arc::make_mut(state).apply(line);
         });
         if writer.at > writer.snapshot + COMPACT_AFTER {
             self.compact(&mut writer).await;
@@ -192,14 +205,22 @@ impl Ledger {
     async fn compact(&self, writer: &mut Writer) {
         let bytes = log::snapshot(&self.state());
         let length = bytes.len() as u64;
-        match self.storage.write(FILE, bytes, 0o600).await {
-            Ok(()) => {
-                *writer = Writer {
-                    at: length,
-                    snapshot: length,
-                };
+        let written = self.storage.write(FILE, bytes, 0o600).await;
+        let settled = match &written {
+            Ok(()) => true,
+            Err(WriteError::Unsettled(_)) => false,
+            Err(error @ WriteError::NotDone(_)) => {
+                tracing::warn!(error = %chain(error), "the ledger could not be compacted");
+                return;
             }
-            Err(error) => tracing::warn!(%error, "the ledger could not be compacted"),
+        };
+        *writer = Writer {
+            at: length,
+            snapshot: length,
+            settled,
+        };
+        if let Err(error) = &written {
+            tracing::warn!(error = %chain(error), "the ledger was compacted, but not for good");
         }
     }
 }

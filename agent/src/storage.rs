@@ -50,6 +50,26 @@ pub enum StorageError {
     },
 }
 
+/// Why a file was not put in place for good.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// What was there before is there as it was.
+    #[error("put the file in place")]
+    NotDone(#[source] io::Error),
+    /// The new file is there, and a power loss may bring back the old one. See [`Storage::settle`].
+    #[error("make the file's place durable")]
+    Unsettled(#[source] io::Error),
+}
+
+/// For whoever puts the file there again anyway.
+impl From<WriteError> for io::Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NotDone(source) | WriteError::Unsettled(source) => source,
+        }
+    }
+}
+
 impl Storage {
     /// The absolute path of a relative one, as mounts and warnings need it.
     pub(crate) fn absolute(&self, path: &str) -> String {
@@ -104,13 +124,26 @@ impl Storage {
     }
 
     /// Puts a whole file in place atomically and durably, with these permission bits.
-    pub(crate) async fn write(&self, path: &str, bytes: Vec<u8>, mode: u32) -> io::Result<()> {
+    pub(crate) async fn write(&self, path: &str, bytes: Vec<u8>, mode: u32) -> Result<(), WriteError> {
         match self {
             Self::Dir(root) => {
                 let path = root.join(path);
-                blocking(move || dir::write(&path, &bytes, mode)).await
+                let written = tokio::task::spawn_blocking(move || dir::write(&path, &bytes, mode)).await;
+                // Whether it had got as far as that nobody can tell.
+                written.unwrap_or_else(|_| Err(WriteError::Unsettled(unfinished())))
             }
             Self::Memory(memory) => memory.write(path, bytes),
+        }
+    }
+
+    /// Makes sure that what was put in place at `path` stays there.
+    pub(crate) async fn settle(&self, path: &str) -> io::Result<()> {
+        match self {
+            Self::Dir(root) => {
+                let path = root.join(path);
+                blocking(move || dir::sync_parent(&path)).await
+            }
+            Self::Memory(memory) => memory.settle(path),
         }
     }
 
@@ -180,7 +213,19 @@ impl Storage {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|_| io::Error::other("the blocking task did not finish"))?
+        .map_err(|_| unfinished())?
+}
+
+/// A hole would be read as a corrupt record: rather none.
+fn too_short() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the file is shorter than what was written to it",
+    )
+}
+
+fn unfinished() -> io::Error {
+    io::Error::other("the blocking task did not finish")
 }
 
 #[cfg(test)]

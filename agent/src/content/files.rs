@@ -86,7 +86,7 @@ pub(super) async fn lay_out(
         let path = format!("{directory}/{data}/{}", file.path);
         let mode = file.mode.unwrap_or(0o644) & 0o777;
         let written = content.storage.write(&path, value.bytes().to_vec(), mode).await;
-        written.map_err(|source| failed(what, source))?;
+        written.map_err(|error| failed(what, error.into()))?;
     }
     let swapped = swap(&content.storage, directory, &data, files).await;
     swapped.map_err(|source| failed(what, source))
@@ -145,7 +145,7 @@ pub(super) async fn write_manifest(
     let written = storage
         .write(&format!("{directory}/{MANIFEST}"), bytes, 0o600)
         .await;
-    written.map_err(|source| failed(&key.to_string(), source))
+    written.map_err(|error| failed(&key.to_string(), error.into()))
 }
 
 /// What is laid out, as the manifests say. One that cannot be read counts as nothing laid out.

@@ -17,6 +17,8 @@ use super::state::{
 pub(crate) enum Record {
     /// The whole state: the first line of every log, and no other.
     Snapshot(Box<LedgerState>),
+    /// Several at once: all of them happened, or none.
+    Together(Vec<Record>),
     /// A plan was accepted and will be brought to its end.
     #[serde(rename_all = "camelCase")]
     Accepted {

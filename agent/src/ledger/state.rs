@@ -189,6 +189,11 @@ impl LedgerState {
     pub(crate) fn apply(&mut self, record: Record) {
         match record {
             Record::Snapshot(state) => *self = *state,
+            Record::Together(records) => {
+                for record in records {
+                    self.apply(record);
+                }
+            }
             Record::Accepted {
                 command,
                 correlation_id,

@@ -5,6 +5,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::WriteError;
+
 pub(super) fn lock(root: &Path) -> io::Result<File> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
     let file = OpenOptions::new()
@@ -27,18 +29,27 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 pub(super) fn append(path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
-    if file.metadata()?.len() != at {
+    let length = file.metadata()?.len();
+    if length < at {
+        return Err(super::too_short());
+    }
+    if length > at {
         file.set_len(at)?;
     }
     file.seek(SeekFrom::Start(at))?;
-    file.write_all(bytes)?;
-    file.sync_data()
+    let appended = file.write_all(bytes).and_then(|()| file.sync_data());
+    if appended.is_err() {
+        // What was not recorded must not be read after a restart. The error worth telling is the first one,
+        // and the next append cuts again.
+        drop(file.set_len(at));
+    }
+    appended
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    make_parents(path)?;
+pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
     let temporary = beside(path);
     let written = (|| {
+        make_parents(path)?;
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -54,9 +65,9 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     if written.is_err() {
         // A full disk: give the space back. The error worth telling is the first one.
         drop(fs::remove_file(&temporary));
-        return written;
+        return written.map_err(WriteError::NotDone);
     }
-    sync_parent(path)
+    sync_parent(path).map_err(WriteError::Unsettled)
 }
 
 pub(super) fn link(path: &Path, target: &str) -> io::Result<()> {
@@ -115,7 +126,7 @@ fn make_parents(path: &Path) -> io::Result<()> {
     }
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),

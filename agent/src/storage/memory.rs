@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::WriteError;
+
 /// A shared disk: clones are the same one.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStorage {
@@ -13,7 +15,10 @@ pub struct MemoryStorage {
 #[derive(Debug, Default)]
 struct Inner {
     nodes: BTreeMap<String, Node>,
+    /// What a power loss brings back, by path; `None` where nothing was.
+    unsettled: BTreeMap<String, Option<Node>>,
     full: bool,
+    unsettling: bool,
     locked: bool,
     syncs: u64,
 }
@@ -45,6 +50,22 @@ impl MemoryStorage {
     /// While full, every write fails and changes nothing, except that an append may leave a torn end.
     pub fn set_full(&self, full: bool) {
         self.inner().full = full;
+    }
+
+    /// While so, a file that is put in place is there, but not for good, and the caller is told.
+    pub fn set_unsettling(&self, unsettling: bool) {
+        self.inner().unsettling = unsettling;
+    }
+
+    /// What was not settled is as it was before.
+    pub fn lose_power(&self) {
+        let mut inner = self.inner();
+        for (path, before) in std::mem::take(&mut inner.unsettled) {
+            match before {
+                Some(node) => inner.nodes.insert(path, node),
+                None => inner.nodes.remove(&path),
+            };
+        }
     }
 
     /// How many durable writes there were: what a journaled step costs.
@@ -98,7 +119,11 @@ impl MemoryStorage {
         let Some(Node::File(file)) = inner.nodes.get_mut(path) else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        file.truncate(usize::try_from(at).unwrap_or(usize::MAX));
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        if file.len() < at {
+            return Err(super::too_short());
+        }
+        file.truncate(at);
         if full {
             // What a real disk does: a part of it fits.
             file.extend_from_slice(&bytes[..bytes.len() / 2]);
@@ -109,12 +134,18 @@ impl MemoryStorage {
         Ok(())
     }
 
-    pub(super) fn write(&self, path: &str, bytes: Vec<u8>) -> io::Result<()> {
+    pub(super) fn write(&self, path: &str, bytes: Vec<u8>) -> Result<(), WriteError> {
         let mut inner = self.inner();
-        inner.refuse_when_full()?;
-        inner.nodes.insert(path.to_owned(), Node::File(bytes));
+        inner.refuse_when_full().map_err(WriteError::NotDone)?;
+        let before = inner.nodes.insert(path.to_owned(), Node::File(bytes));
+        inner.unsettled.entry(path.to_owned()).or_insert(before);
+        inner.settle(path).map_err(WriteError::Unsettled)?;
         inner.syncs += 1;
         Ok(())
+    }
+
+    pub(super) fn settle(&self, path: &str) -> io::Result<()> {
+        self.inner().settle(path)
     }
 
     pub(super) fn link(&self, path: &str, target: &str) -> io::Result<()> {
@@ -159,6 +190,14 @@ impl MemoryStorage {
 }
 
 impl Inner {
+    fn settle(&mut self, path: &str) -> io::Result<()> {
+        if self.unsettling {
+            return Err(io::Error::other("the directory could not be synced"));
+        }
+        self.unsettled.remove(path);
+        Ok(())
+    }
+
     fn refuse_when_full(&self) -> io::Result<()> {
         if self.full {
             return Err(io::ErrorKind::StorageFull.into());

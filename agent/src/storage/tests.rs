@@ -49,3 +49,33 @@ async fn files_behind_a_link_follow_its_swap() {
         assert_eq!(storage.list("absent").await.unwrap(), Vec::<String>::new());
     }
 }
+
+#[tokio::test]
+async fn an_append_leaves_no_hole() {
+    let (_dir, storages) = both();
+    for storage in storages {
+        let _lock = storage.lock().await.unwrap();
+        storage.write("log", b"one".to_vec(), 0o600).await.unwrap();
+        let refused = storage.append("log", 4, b"two".to_vec()).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(storage.read("log").await.unwrap().unwrap(), b"one");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_put_in_place_leaves_what_was_there() {
+    let (_dir, storages) = both();
+    for storage in storages {
+        let _lock = storage.lock().await.unwrap();
+        storage.write("file", b"old".to_vec(), 0o600).await.unwrap();
+        match &storage {
+            Storage::Memory(memory) => memory.set_full(true),
+            // Its temporary file's name is taken by a directory.
+            Storage::Dir(root) => std::fs::create_dir(root.join("file.tmp")).unwrap(),
+        }
+        let refused = storage.write("file", b"new".to_vec(), 0o600).await;
+        assert!(matches!(refused, Err(WriteError::NotDone(_))), "{refused:?}");
+        assert_eq!(storage.read("file").await.unwrap().unwrap(), b"old");
+        storage.settle("file").await.unwrap();
+    }
+}

@@ -163,9 +163,14 @@ fn withdrawn(code: &str, words: &str, at: u64) -> CommandOutcome {
     }
 }
 
-/// `words`, cut at a character's edge where they are too long to keep.
+/// `words`, cut where they are too long to keep.
 pub(crate) fn short(words: &str) -> String {
-    let mut end = words.len().min(MAX_WORDS);
+    cut(words, MAX_WORDS)
+}
+
+/// At most `longest` bytes of `words`, up to a character's edge.
+pub(crate) fn cut(words: &str, longest: usize) -> String {
+    let mut end = words.len().min(longest);
     while !words.is_char_boundary(end) {
         end -= 1;
     }

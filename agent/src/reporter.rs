@@ -1,12 +1,14 @@
 //! Reports: always the whole compact snapshot, debounced, numbered, with a digest of its content. An equal
 //! digest is not sent again, except at the beginning of a session and when somebody asks.
 
+mod fit;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_bus::clock::{Clock, IdSource};
 use longshore_bus::envelope::{Alive, Report, VERSION};
-use longshore_bus::{Bus, DeviceId, Properties, Topic, codec};
+use longshore_bus::{Bus, DeviceId, Properties, Topic};
 use longshore_plan::drift::drift;
 use longshore_plan::hash::digest_hex;
 use longshore_plan::observed::{Drift, Observed};
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::fit::fitted;
 use crate::counters::Counters;
 use crate::ledger::{Ledger, LedgerState};
 use crate::link::publish;
@@ -167,7 +170,7 @@ impl Reporter {
     async fn report(&self, session: Option<Uuid>, anyway: bool) -> bool {
         let Some(session) = session else { return true };
         let snapshot = self.view.now();
-        let mut content = content(&self.ledger.state(), &snapshot.observed);
+        let content = content(&self.ledger.state(), &snapshot.observed);
         let state_hash = digest_hex(&content);
         let seq = {
             let sent = self.sent.get();
@@ -176,13 +179,10 @@ impl Reporter {
             }
             sent.0 + 1
         };
-        let mut report = made(session, seq, state_hash.clone(), content.clone());
-        if codec::encode(&report).is_err() {
-            // What is not ours is the first to go; our own containers are the last.
+        let (report, less) = fitted(made(session, seq, state_hash.clone(), content));
+        if less {
             self.counters.too_large.add();
-            content.observed.unmanaged.clear();
-            content.drift.clear();
-            report = made(session, seq, state_hash.clone(), content);
+            tracing::warn!("there is more to report than fits into a message: a part is left out");
         }
         let topic = Topic::Report(self.device.clone());
         let taken = publish(&*self.bus, &topic, &report, Properties::default()).await;

@@ -30,13 +30,13 @@ const VARIABLE: &str = "ROUND";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Measures it.
-pub(crate) fn measure(effort: &Effort) -> Result<Outcome> {
+pub(crate) fn measure(effort: Effort) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let rows = runtime.context("starting a runtime")?.block_on(rounds(effort))?;
     Ok(Outcome::Rows(rows))
 }
 
-async fn rounds(effort: &Effort) -> Result<Vec<Row>> {
+async fn rounds(effort: Effort) -> Result<Vec<Row>> {
     let rig = Rig::start(Keeping::OnDisk).await?;
     let id = rig.declare_device(DEVICE).await?;
     let twin = Twin::connect(id.clone(), rig.connect(&id)).await?;
@@ -51,7 +51,7 @@ async fn rounds(effort: &Effort) -> Result<Vec<Row>> {
 }
 
 /// A workload that is there gets another variable, again and again.
-async fn changes(rig: &Rig, sights: &mut Sights, effort: &Effort) -> Result<Vec<Row>> {
+async fn changes(rig: &Rig, sights: &mut Sights, effort: Effort) -> Result<Vec<Row>> {
     let mut sent = row("a change: apply sent → plan's bytes at the device's topic");
     let mut answered = row("the same change: apply answered → plan's bytes");
     let mut answers = Arm::default();
@@ -81,7 +81,7 @@ async fn changes(rig: &Rig, sights: &mut Sights, effort: &Effort) -> Result<Vec<
 }
 
 /// A workload that the controller has never seen: it writes its finalizer before it sends anything.
-async fn news(rig: &Rig, sights: &mut Sights, effort: &Effort) -> Result<Row> {
+async fn news(rig: &Rig, sights: &mut Sights, effort: Effort) -> Result<Row> {
     let mut row = row("a new workload: apply sent → plan's bytes");
     for round in 0..effort.pick(5, 50) {
         let name = format!("new-{round}");

@@ -12,7 +12,7 @@ use longshore_tests::harness::repository;
 use crate::measure::Effort;
 
 /// The machine and this build, a few lines.
-pub(crate) fn facts(effort: &Effort) -> Result<String> {
+pub(crate) fn facts(effort: Effort) -> Result<String> {
     let cores = thread::available_parallelism().context("counting the cores")?;
     let built = if cfg!(debug_assertions) {
         "debug build: the figures mean nothing"

@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use measure::{Effort, Outcome};
 
 /// One group of rows.
-type Measurement = fn(&Effort) -> Result<Outcome>;
+type Measurement = fn(Effort) -> Result<Outcome>;
 
 /// Every group, by the letter that docs/benchmarks.md has for it.
 const GROUPS: [(char, &str, Measurement); 3] = [
@@ -54,14 +54,14 @@ fn run() -> Result<bool> {
     let effort = Effort::from_environment();
     let wanted = env::var("BENCH_ROWS").ok().filter(|rows| !rows.is_empty());
     let mut out = io::stdout();
-    writeln!(out, "{}", machine::facts(&effort)?).context("printing")?;
+    writeln!(out, "{}", machine::facts(effort)?).context("printing")?;
     writeln!(out, "{}", table::head()).context("printing")?;
     let mut complete = true;
     for (letter, title, measure) in GROUPS {
         if wanted.as_ref().is_some_and(|rows| !rows.contains(letter)) {
             continue;
         }
-        let text = match measure(&effort) {
+        let text = match measure(effort) {
             Ok(outcome) => table::group(letter, title, &outcome),
             Err(error) => {
                 complete = false;

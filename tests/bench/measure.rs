@@ -113,13 +113,18 @@ pub(crate) fn cpu_time() -> Duration {
     )
 }
 
+/// The processor time of this thread since then.
+pub(crate) fn cpu_since(before: Duration) -> Duration {
+    cpu_time().saturating_sub(before)
+}
+
 /// The processor time of one call in seconds, as the mean of `calls`.
 pub(crate) fn seconds_per_call<T>(calls: u32, mut call: impl FnMut() -> T) -> f64 {
     let before = cpu_time();
     for _ in 0..calls {
         black_box(call());
     }
-    (cpu_time() - before).as_secs_f64() / f64::from(calls)
+    cpu_since(before).as_secs_f64() / f64::from(calls)
 }
 
 /// How many calls take about `target`: short enough to take turns, long enough for the clock.

@@ -17,7 +17,7 @@ use crate::measure::{Effort, Outcome, Row, calls_for, seconds_per_call};
 const CONTAINERS: usize = 50;
 
 /// Measures it.
-pub(crate) fn measure(effort: &Effort) -> Result<Outcome> {
+pub(crate) fn measure(effort: Effort) -> Result<Outcome> {
     let desired = fixtures::desired(CONTAINERS, "registry.example/server:1")?;
     let newer = fixtures::desired(CONTAINERS, "registry.example/server:2")?;
     let settled = fixtures::settled(&desired);
@@ -33,7 +33,7 @@ pub(crate) fn measure(effort: &Effort) -> Result<Outcome> {
     Ok(Outcome::Rows(rows?))
 }
 
-fn compare(what: &str, desired: &DesiredSet, observed: &Observed, effort: &Effort) -> Result<Row> {
+fn compare(what: &str, desired: &DesiredSet, observed: &Observed, effort: Effort) -> Result<Row> {
     let steps = plan(desired, observed).steps.len();
     ensure!(
         plan(desired, observed).held.is_empty(),

@@ -16,15 +16,15 @@ use longshore_tests::harness::objects::SOON;
 use tokio::time::timeout;
 
 use crate::fixtures;
-use crate::measure::{Effort, Outcome, Row, cpu_time, seconds_per_call};
+use crate::measure::{Effort, Outcome, Row, cpu_since, cpu_time, seconds_per_call};
 use crate::rig::{Keeping, Rig};
 use crate::twin::Twin;
 
 /// How many devices report in one turn. Fewer than the bus queues.
-const DEVICES: usize = 32;
+const DEVICES: u32 = 32;
 
 /// Measures it.
-pub(crate) fn measure(effort: &Effort) -> Result<Outcome> {
+pub(crate) fn measure(effort: Effort) -> Result<Outcome> {
     let mut rows = Vec::new();
     for containers in [5, 50] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -34,7 +34,7 @@ pub(crate) fn measure(effort: &Effort) -> Result<Outcome> {
     Ok(Outcome::Rows(rows))
 }
 
-async fn turns(containers: usize, effort: &Effort) -> Result<Row> {
+async fn turns(containers: usize, effort: Effort) -> Result<Row> {
     let rig = Rig::start(Keeping::InMemory).await?;
     let mut twins = settled_fleet(&rig, containers).await?;
     let length = twins[0].next_report(Some("0"))?.len();
@@ -48,7 +48,7 @@ async fn turns(containers: usize, effort: &Effort) -> Result<Row> {
         let digest = format!("{turn:032}");
         let reports = twins.iter_mut().map(|twin| twin.next_report(Some(&digest)));
         let reports: Vec<Bytes> = reports.collect::<Result<_>>()?;
-        let wanted = rig.controller.counters().decisions.get() + DEVICES as u64;
+        let wanted = rig.controller.counters().decisions.get() + u64::from(DEVICES);
         let begun = cpu_time();
         for (twin, report) in twins.iter().zip(&reports) {
             twin.send_report(report.clone()).await?;
@@ -60,12 +60,11 @@ async fn turns(containers: usize, effort: &Effort) -> Result<Row> {
         })
         .await
         .context("the controller does not come to its end")?;
-        let took = cpu_time() - begun;
-        row.ours.push(micros(took) / DEVICES as f64);
+        let took = cpu_since(begun);
+        row.ours.push(micros(took) / f64::from(DEVICES));
 
         let mut each = reports.iter().cycle();
-        let calls = u32::try_from(reports.len()).context("counting reports")?;
-        let reading = seconds_per_call(calls, || {
+        let reading = seconds_per_call(DEVICES, || {
             each.next().map(|report| serde_json::from_slice::<Report>(report))
         });
         row.baseline.push(reading * 1e6);

@@ -13,6 +13,7 @@ mod measure;
 mod planner;
 mod reconcile;
 mod rig;
+mod start;
 mod table;
 mod twin;
 
@@ -28,8 +29,9 @@ use measure::{Effort, Outcome};
 type Measurement = fn(Effort) -> Result<Outcome>;
 
 /// Every group, by the letter that docs/benchmarks.md has for it.
-const GROUPS: [(char, &str, Measurement); 3] = [
+const GROUPS: [(char, &str, Measurement); 4] = [
     ('a', "a change's way to the agent", latency::measure),
+    ('b', "from an apply to a running container", start::measure),
     ('c', "reports that ask for nothing", reconcile::measure),
     (
         'f',

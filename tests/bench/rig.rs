@@ -131,6 +131,11 @@ impl Rig {
             .await
     }
 
+    /// How many messages the bus has taken.
+    pub(crate) fn published(&self) -> u64 {
+        self.broker.counters().published
+    }
+
     /// Stops it in order.
     pub(crate) async fn stop(self) -> Result<()> {
         for agent in self.agents {

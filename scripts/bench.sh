@@ -10,5 +10,5 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 # What is measured is what would be shipped.
 echo "bench: building for release; the first time takes minutes" >&2
-cargo build --locked --release --quiet -p longshore-tests --bins
+cargo build --locked --release --quiet -p longshore-tests --bins -p longshore-standalone --bin longshore
 exec "$target/release/bench"

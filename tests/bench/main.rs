@@ -7,6 +7,7 @@
 //! `BENCH_QUICK=1` takes few runs, to see that everything works. `BENCH_ROWS=acf` runs those rows only.
 
 mod fixtures;
+mod footprint;
 mod idle;
 mod latency;
 mod machine;
@@ -30,11 +31,12 @@ use measure::{Effort, Outcome};
 type Measurement = fn(Effort) -> Result<Outcome>;
 
 /// Every group, by the letter that docs/benchmarks.md has for it.
-const GROUPS: [(char, &str, Measurement); 5] = [
+const GROUPS: [(char, &str, Measurement); 6] = [
     ('a', "a change's way to the agent", latency::measure),
     ('b', "from an apply to a running container", start::measure),
     ('c', "reports that ask for nothing", reconcile::measure),
     ('d', "an idle fleet", idle::measure),
+    ('e', "the agent on a small device", footprint::measure),
     (
         'f',
         "the planner alone, a device of 50 containers",

@@ -2,6 +2,7 @@
 //! that plans from reports as the real one does.
 
 mod commands;
+mod conflicts;
 mod crash;
 mod drift;
 mod endings;

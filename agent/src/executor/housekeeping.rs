@@ -75,6 +75,7 @@ impl Executor {
                 message: format!("it did not become healthy in time{said}; there is nothing to go back to"),
                 blocked: true,
                 attempts: 0,
+                stops: 0,
             }));
             false
         });

@@ -201,6 +201,7 @@ pub(crate) fn unrecorded_failures(
                 message: "the agent's ledger cannot be written, so nothing is changed".to_owned(),
                 blocked: false,
                 attempts: 1,
+                stops: 0,
             });
         }
     }

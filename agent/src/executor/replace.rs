@@ -30,7 +30,7 @@ use super::{Executor, Failed, Interrupt, Trouble};
 use crate::answers::SUPERSEDED;
 use crate::ledger::{OwnedContainer, PutBack, Record, ReplaceJournal, ReplacePhase};
 use crate::ownership::{next_name, previous_name};
-use crate::runtime::ContainerDetail;
+use crate::runtime::{ContainerDetail, RuntimeErrorKind};
 
 /// So often a container that was put back is started before it is left to the next plan.
 const PUT_BACK_STARTS: u32 = 5;
@@ -171,19 +171,23 @@ impl Executor {
         wanted: &DesiredContainer,
         new: &EngineId,
     ) -> Result<ReplacePhase, Interrupt> {
-        let back = |failed: Failed| ReplacePhase::PuttingBack {
+        let back = |failed: Failed, own: bool| ReplacePhase::PuttingBack {
             new: new.clone(),
             why: PutBack::Failed {
                 reason: failed.reason,
                 message: failed.message,
+                own,
             },
         };
         match self.take_over(journal, wanted, new).await {
             Ok(()) => {}
             Err(Trouble::Interrupted(interrupt)) => return Err(interrupt),
-            Err(Trouble::Failed(failed)) => return Ok(back(failed)),
+            Err(Trouble::Failed(failed)) => {
+                let own = failed.blocked;
+                return Ok(back(failed, own));
+            }
             Err(Trouble::Precondition { found: words } | Trouble::Skipped { because: words }) => {
-                return Ok(back(Failed::waiting(FailureReason::CreateFailed, words)));
+                return Ok(back(Failed::waiting(FailureReason::CreateFailed, words), false));
             }
         }
         self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
@@ -198,7 +202,7 @@ impl Executor {
                 new: new.clone(),
                 kept: Some((failed.reason, failed.message)),
             },
-            Waited::Failed(failed) => back(failed),
+            Waited::Failed(failed) => back(failed, true),
             Waited::Superseded => ReplacePhase::PuttingBack {
                 new: new.clone(),
                 why: PutBack::Superseded,
@@ -228,9 +232,18 @@ impl Executor {
         self.quieten(&journal.old).await?;
         self.set_policy(&detail, wanted.config.restart_policy).await?;
         // One that ran and ended is judged, not run again.
-        if detail.started_at.is_empty() || detail.state == ContainerState::Created {
-            let started = self.tools.runtime.start(new).await;
-            started.map_err(|e| self.trouble(e, FailureReason::StartFailed))?;
+        let fresh = detail.started_at.is_empty() || detail.state == ContainerState::Created;
+        if fresh && let Err(error) = self.tools.runtime.start(new).await {
+            // Its program is missing, or the like: it would be the next time.
+            let own = error.kind == RuntimeErrorKind::Invalid;
+            return Err(match self.trouble(error, FailureReason::StartFailed) {
+                Trouble::Failed(failed) => Failed {
+                    blocked: own,
+                    ..failed
+                }
+                .into(),
+                trouble => trouble,
+            });
         }
         Ok(())
     }
@@ -259,12 +272,8 @@ impl Executor {
         }
         if let Some((reason, message)) = kept {
             self.append(records).await?;
-            return Err(Failed {
-                reason: *reason,
-                message: format!("{message}; it was kept as the workload asks (onFailure: Continue)"),
-                blocked: true,
-            }
-            .into());
+            let message = format!("{message}; it was kept as the workload asks (onFailure: Continue)");
+            return Err(Failed::blocked(*reason, message).into());
         }
         Ok(Effects {
             changed: true,
@@ -278,18 +287,14 @@ impl Executor {
         new: &EngineId,
         why: &PutBack,
     ) -> Result<Effects, Trouble> {
-        let old_is_there = self.inspect(&journal.old).await?.is_some();
-        if !old_is_there && self.inspect(new).await?.is_some_and(|new| new.state.is_up()) {
+        let old = self.inspect(&journal.old).await?;
+        if old.is_none() && self.inspect(new).await?.is_some_and(|new| new.state.is_up()) {
             // Somebody removed the old one meanwhile: a sick container is better than none.
             let PutBack::Failed { message, .. } = why else {
                 return Ok(Effects::default());
             };
-            return Err(Failed {
-                reason: FailureReason::Unhealthy,
-                message: format!("{message}; there is nothing to go back to"),
-                blocked: true,
-            }
-            .into());
+            let message = format!("{message}; there is nothing to go back to");
+            return Err(Failed::blocked(FailureReason::Unhealthy, message).into());
         }
         match self.quieten(new).await {
             Ok(()) => {}
@@ -317,20 +322,19 @@ impl Executor {
         }
         let runs = self.restore_old(journal).await?;
         self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
-        let (reason, message) = match why {
-            PutBack::Superseded => {
-                return Err(Trouble::Skipped {
-                    because: SUPERSEDED.to_owned(),
-                });
-            }
-            PutBack::Failed { reason, message } => (reason, message),
+        let PutBack::Failed { reason, message, own } = why else {
+            return Err(Trouble::Skipped {
+                because: SUPERSEDED.to_owned(),
+            });
         };
-        // Everything that needed the old one stopped is blocked: trying again would stop it again.
         let outcome = if runs {
             "the previous container runs again"
         } else {
             "the previous container was put back"
         };
+        // What is not its own fault passes, and is tried again when it is due. That its port is held is seen
+        // then before anything is stopped; what cannot be seen before costs a stop, and few are allowed.
+        let was_stopped = old.is_some_and(|old| !old.state.is_up());
         Err(Failed {
             reason: if *reason == FailureReason::Unhealthy {
                 FailureReason::RolledBack
@@ -338,7 +342,8 @@ impl Executor {
                 *reason
             },
             message: format!("{message}; {outcome}"),
-            blocked: true,
+            blocked: *own,
+            at_a_stop: was_stopped && journal.old_runs,
         }
         .into())
     }

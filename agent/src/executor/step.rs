@@ -11,6 +11,10 @@ use crate::answers::{Answer, short};
 use crate::ledger::{FailureRecord, Record};
 use crate::runtime::ContainerDetail;
 
+/// So often a change may cost what runs a stop, whoever's fault that is. What can be seen before the stop
+/// is not counted: it may be tried for ever.
+const MOST_STOPS: u32 = 3;
+
 /// What a step did.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
@@ -52,7 +56,41 @@ impl Executor {
             Ok(()) => self.act(desired, step, found.as_ref(), id).await,
             Err(trouble) => Err(trouble),
         };
+        let concerning = concerning.filter(|of| result.is_err() || self.heals(&step.action, of));
         self.end_step(id, &concerning, result).await
+    }
+
+    /// Whether a failure of this declaration is over when the step has succeeded. What only prepares a
+    /// change says nothing of how the change itself went: its attempts are counted on.
+    fn heals(&self, action: &Action, (key, hash, _): &(ContainerKey, SpecHash, String)) -> bool {
+        use FailureReason as Why;
+        let state = self.tools.ledger.state();
+        let Some(failure) = state.failures.get(&(key.clone(), hash.clone())) else {
+            return true;
+        };
+        match action {
+            Action::PullImage { .. } => matches!(
+                failure.reason,
+                Why::ImageNotFound
+                    | Why::ImageTagNotFound
+                    | Why::RegistryUnavailable
+                    | Why::RegistryAuthenticationFailed
+                    | Why::ImagePullFailed
+                    | Why::ImageNeverPull
+            ),
+            Action::CreateNetwork { .. } => failure.reason == Why::NetworkFailed,
+            Action::CreateVolume { .. } => failure.reason == Why::VolumeFailed,
+            Action::RenameContainer { .. } => failure.reason == Why::NameConflict,
+            Action::CreateContainer { .. }
+            | Action::StartContainer { .. }
+            | Action::StopContainer { .. }
+            | Action::UnpauseContainer { .. }
+            | Action::UpdateContainer { .. }
+            | Action::ReplaceContainer { .. }
+            | Action::RemoveContainer { .. }
+            | Action::RemoveNetwork { .. }
+            | Action::RemoveVolume { .. } => true,
+        }
     }
 
     /// Records a step's end, and that of a replace with it, in one write; then answers.
@@ -83,9 +121,15 @@ impl Executor {
             Err(Trouble::Skipped { because }) => StepOutcome::Skipped { because },
             Err(Trouble::Failed(Failed {
                 reason,
-                message,
-                blocked,
+                mut message,
+                mut blocked,
+                at_a_stop,
             })) => {
+                let stops = self.stops_before(concerning) + u32::from(at_a_stop);
+                if at_a_stop && !blocked && stops >= MOST_STOPS {
+                    blocked = true;
+                    message = format!("{message}; what ran was stopped {stops} times for it");
+                }
                 let message = short(&message);
                 tracing::warn!(reason = reason.as_str(), %message, "a step failed");
                 if let Some((key, hash, config_digest)) = concerning {
@@ -98,6 +142,7 @@ impl Executor {
                         message: message.clone(),
                         blocked,
                         attempts: 0,
+                        stops: u32::from(at_a_stop),
                     }));
                 }
                 StepOutcome::Failed { reason, message }
@@ -128,6 +173,18 @@ impl Executor {
             self.tools.answers.end(id, &topic, Answer::of_step(&outcome));
         }
         Ok(outcome)
+    }
+
+    /// How often what ran was stopped for this declaration, in vain.
+    fn stops_before(&self, concerning: &Concerning) -> u32 {
+        let Some((key, hash, digest)) = concerning else {
+            return 0;
+        };
+        let state = self.tools.ledger.state();
+        let failure = state.failures.get(&(key.clone(), hash.clone()));
+        failure
+            .filter(|f| f.config_digest == *digest)
+            .map_or(0, |f| f.stops)
     }
 
     fn precondition(&self, step: &Step, found: Option<&ObservedContainer>) -> Result<(), Trouble> {

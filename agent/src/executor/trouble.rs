@@ -37,6 +37,8 @@ pub(super) struct Failed {
     pub(super) message: String,
     /// Not tried again by itself.
     pub(super) blocked: bool,
+    /// What ran was stopped for it, and had to come back.
+    pub(super) at_a_stop: bool,
 }
 
 impl From<Interrupt> for Trouble {
@@ -69,6 +71,14 @@ impl Failed {
             reason,
             message: message.into(),
             blocked: false,
+            at_a_stop: false,
+        }
+    }
+
+    pub(super) fn blocked(reason: FailureReason, message: impl Into<String>) -> Self {
+        Self {
+            blocked: true,
+            ..Self::waiting(reason, message)
         }
     }
 }

@@ -126,6 +126,14 @@ pub(crate) struct FailureRecord {
     /// Counted by the fold.
     #[serde(default)]
     pub(crate) attempts: u32,
+    /// How often what ran was stopped for it; summed by the fold.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) stops: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A replace under way: everything needed to finish it, forward or back, without the plan it came from.
@@ -169,9 +177,21 @@ pub(crate) enum ReplacePhase {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum PutBack {
     /// It failed.
-    Failed { reason: FailureReason, message: String },
+    Failed {
+        reason: FailureReason,
+        message: String,
+        /// It is its own fault, and would fail again: not the fault of who holds its port, its name, or
+        /// the disk.
+        #[serde(default = "its_own")]
+        own: bool,
+    },
     /// A newer plan wants something else.
     Superseded,
+}
+
+/// An older journal's word, which blocked whatever the reason was.
+fn its_own() -> bool {
+    true
 }
 
 impl ReplaceJournal {
@@ -337,6 +357,7 @@ impl LedgerState {
         let before = self.failures.get(&entry);
         let same = before.filter(|f| f.config_digest == failure.config_digest);
         failure.attempts = same.map_or(0, |f| f.attempts).saturating_add(1);
+        failure.stops = failure.stops.saturating_add(same.map_or(0, |f| f.stops));
         self.failures.insert(entry, failure);
     }
 

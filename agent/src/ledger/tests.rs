@@ -236,6 +236,7 @@ fn a_failure_is_counted_until_its_declaration_changes_or_a_retry_is_asked_for() 
             message: String::new(),
             blocked: true,
             attempts: 0,
+            stops: 0,
         })
     };
     let attempts = |state: &LedgerState| state.failures.values().map(|f| f.attempts).collect::<Vec<_>>();

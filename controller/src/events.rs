@@ -104,7 +104,7 @@ pub(crate) fn transitions(
                     false,
                     "Replaced",
                     &b.id.to_string(),
-                    format!("replaced {name}{image}"),
+                    format!("replaced {name} by one{image}"),
                 );
             }
             (Some(c), None) => {

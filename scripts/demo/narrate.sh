@@ -14,7 +14,8 @@ indented() { sed "s/^/   ${dim//\\/}/; s/\$/${plain}/"; }
 
 # Shows a command as one would type it, runs it, and shows what it says.
 run() {
-    printf '%s   $ %s%s\n' "$bold" "$*" "$plain"
+    local shown=$*
+    printf '%s   $ %s%s\n' "$bold" "${shown//"$longshore"/longshore}" "$plain"
     local output status=0
     output=$("$@" 2>&1) || status=$?
     [[ -z $output ]] || indented <<<"$output"

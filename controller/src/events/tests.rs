@@ -90,7 +90,7 @@ fn each_reason_has_its_event() {
         (
             before(),
             after(|r| r.observed.containers[0].id = EngineId("another".into())),
-            "normal Replaced hello: replaced web from hello:1 on dev1",
+            "normal Replaced hello: replaced web by one from hello:1 on dev1",
         ),
         (
             before(),
@@ -247,7 +247,7 @@ fn of_two_objects_of_a_container_the_one_that_is_up_counts() {
     });
     assert_eq!(
         told(&before(), &replaced),
-        ["normal Replaced hello: replaced web from hello:1 on dev1"]
+        ["normal Replaced hello: replaced web by one from hello:1 on dev1"]
     );
     let done = after(|r| r.observed.containers[0].id = EngineId("new".into()));
     assert_eq!(told(&replaced, &done), [""; 0], "told already");

@@ -9,7 +9,9 @@
 //! Assumes one agent per storage (see [`Storage::lock`]) and that no append's future is dropped midway.
 
 mod log;
+mod pairs;
 mod record;
+mod replacement;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -20,10 +22,8 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::record::Record;
-pub(crate) use self::state::{
-    CommandOutcome, FailureRecord, LedgerState, Next, OwnedContainer, OwnedImage, PutBack, ReplaceJournal,
-    ReplacePhase,
-};
+pub(crate) use self::replacement::{PutBack, ReplaceJournal, ReplacePhase};
+pub(crate) use self::state::{CommandOutcome, FailureRecord, LedgerState, Next, OwnedContainer, OwnedImage};
 use crate::executor::chain;
 use crate::storage::{Storage, WriteError};
 

@@ -84,8 +84,16 @@ impl Executor {
         records.push(Record::PlanEnded {
             outcome: outcome.clone(),
         });
-        self.append(records).await?;
-        self.answer_plan(next, &next.outcomes, &outcome);
+        // Somebody may have asked for it since it was looked at.
+        let mut ended = next.clone();
+        let recorded = self.tools.ledger.append_if(|state| {
+            if let Some(now) = &state.next {
+                ended.also.clone_from(&now.also);
+            }
+            Some(records)
+        });
+        recorded.await?;
+        self.answer_plan(&ended, &next.outcomes, &outcome);
         let steps = next.command.steps.iter();
         let mut over: BTreeSet<_> = steps.filter_map(|s| correlation(&s.correlation_id)).collect();
         over.insert(next.correlation_id);
@@ -113,9 +121,9 @@ impl Executor {
             result: Some(Counts::of(outcomes).words()),
             ..Answer::of_outcome(outcome, serde_json::Value::Null)
         };
-        self.tools
-            .answers
-            .end(next.correlation_id, &next.response_topic, answer);
+        for (id, topic) in next.requesters() {
+            self.tools.answers.end(id, topic, answer.clone());
+        }
     }
 
     pub(super) fn answer_step(&self, id: &str, topic: &str, outcome: &StepOutcome) {

@@ -7,9 +7,8 @@ use longshore_plan::observed::{Applied, OwnedVolume};
 use longshore_plan::step::{PlanCommand, StepOutcome};
 use serde::{Deserialize, Serialize};
 
-use super::state::{
-    CommandOutcome, FailureRecord, LedgerState, OwnedContainer, OwnedImage, ReplaceJournal, ReplacePhase,
-};
+use super::replacement::{ReplaceJournal, ReplacePhase};
+use super::state::{CommandOutcome, FailureRecord, LedgerState, OwnedContainer, OwnedImage};
 
 /// One change of the state. Grows by variants only; old ones must load for ever.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +26,13 @@ pub(crate) enum Record {
         response_topic: String,
         /// Unix seconds.
         at: u64,
+    },
+    /// Somebody asked for an accepted plan once more, under another id.
+    #[serde(rename_all = "camelCase")]
+    AlsoAsked {
+        plan: CorrelationId,
+        correlation_id: CorrelationId,
+        response_topic: String,
     },
     /// A step of the running plan ended.
     StepEnded {

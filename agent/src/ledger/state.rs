@@ -7,11 +7,12 @@ use longshore_plan::desired::{DesiredContainer, DesiredSet, DesiredWorkload};
 use longshore_plan::hash::{SpecHash, config_digest, digest_hex};
 use longshore_plan::names::{ContainerKey, DnsLabel, EngineId};
 use longshore_plan::observed::{Applied, FailureReason, OwnedVolume};
-use longshore_plan::spec::RestartPolicy;
 use longshore_plan::step::{Fence, PlanCommand, StepOutcome};
 use serde::{Deserialize, Serialize};
 
+use super::pairs;
 use super::record::Record;
+use super::replacement::ReplaceJournal;
 use crate::answers;
 use crate::local;
 
@@ -74,9 +75,26 @@ pub(crate) struct Next {
     /// How its steps ended so far, by their ids.
     #[serde(default)]
     pub(crate) outcomes: BTreeMap<String, StepOutcome>,
+    /// Who asked for the very same plan under an id of their own, and where they want its end told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<(CorrelationId, String)>,
 }
 
 impl Next {
+    /// So many ask for one plan at most.
+    pub(crate) const MAX_ALSO: usize = 8;
+
+    /// Everybody who asked for it, and where they want its end told.
+    pub(crate) fn requesters(&self) -> impl Iterator<Item = (CorrelationId, &str)> {
+        let also = self.also.iter().map(|(id, topic)| (*id, topic.as_str()));
+        std::iter::once((self.correlation_id, self.response_topic.as_str())).chain(also)
+    }
+
+    /// Whether the plan was asked for under that id.
+    pub(crate) fn is_asked_by(&self, id: CorrelationId) -> bool {
+        self.requesters().any(|(of, _)| of == id)
+    }
+
     /// Whether it has a step of that id.
     pub(crate) fn has_step(&self, id: &str) -> bool {
         self.command.steps.iter().any(|s| s.correlation_id == id)
@@ -136,74 +154,6 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// A replace under way: everything needed to finish it, forward or back, without the plan it came from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ReplaceJournal {
-    pub(crate) key: ContainerKey,
-    /// The workload as desired, with the new container in it.
-    pub(crate) workload: DesiredWorkload,
-    /// The step it carries out, if it is one of a plan.
-    pub(crate) step: Option<String>,
-    pub(crate) old: EngineId,
-    pub(crate) old_name: String,
-    pub(crate) old_policy: RestartPolicy,
-    /// Whether the old one is started again when it is put back.
-    pub(crate) old_runs: bool,
-    pub(crate) phase: ReplacePhase,
-}
-
-/// How far a replace is. Recorded before the phase's first effect; every phase can be begun again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum ReplacePhase {
-    /// The new one is made as `<name>.next`. The old one is untouched.
-    Creating,
-    /// The old one steps aside and the new one is started and watched.
-    Switching { new: EngineId },
-    /// The new one is healthy, or kept as it is; the old one goes.
-    Committing {
-        new: EngineId,
-        /// Kept although not healthy (`onFailure: Continue`): the reason and words.
-        kept: Option<(FailureReason, String)>,
-    },
-    /// The new one goes and the old one comes back.
-    #[serde(rename_all = "camelCase")]
-    PuttingBack { new: EngineId, why: PutBack },
-}
-
-/// Why a new container was not kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum PutBack {
-    /// It failed.
-    Failed {
-        reason: FailureReason,
-        message: String,
-        /// It is its own fault, and would fail again: not the fault of who holds its port, its name, or
-        /// the disk.
-        #[serde(default = "its_own")]
-        own: bool,
-    },
-    /// A newer plan wants something else.
-    Superseded,
-}
-
-/// An older journal's word, which blocked whatever the reason was.
-fn its_own() -> bool {
-    true
-}
-
-impl ReplaceJournal {
-    /// The new container as desired.
-    pub(crate) fn desired(&self) -> Option<&DesiredContainer> {
-        self.workload
-            .containers
-            .iter()
-            .find(|c| c.name == self.key.container)
-    }
-}
-
 impl LedgerState {
     /// Takes one record.
     pub(crate) fn apply(&mut self, record: Record) {
@@ -220,6 +170,16 @@ impl LedgerState {
                 response_topic,
                 at,
             } => self.accept(*command, correlation_id, response_topic, at),
+            Record::AlsoAsked {
+                plan,
+                correlation_id,
+                response_topic,
+            } => {
+                let mut open = self.pending.iter_mut().chain(&mut self.next);
+                if let Some(plan) = open.find(|next| next.correlation_id == plan) {
+                    plan.also.push((correlation_id, response_topic));
+                }
+            }
             Record::StepEnded { id, outcome, at } => {
                 if let Ok(id) = id.parse().map(CorrelationId) {
                     self.remember(id, answers::outcome_of_step(&outcome, at));
@@ -228,7 +188,7 @@ impl LedgerState {
                     next.outcomes.insert(id, outcome);
                 }
             }
-            Record::PlanEnded { outcome } => self.end_plan(outcome),
+            Record::PlanEnded { outcome } => self.end_plan(&outcome),
             Record::LocalPlan { .. } => {}
             Record::ReplaceBegan(journal) => self.replace = Some(*journal),
             Record::ReplacePhase(phase) => {
@@ -304,6 +264,7 @@ impl LedgerState {
             correlation_id,
             response_topic,
             outcomes: BTreeMap::new(),
+            also: Vec::new(),
         };
         if self.next.is_none() {
             self.next = Some(next);
@@ -314,7 +275,9 @@ impl LedgerState {
                     self.remember(id, answers::superseded(at));
                 }
             }
-            self.remember(overtaken.correlation_id, answers::superseded(at));
+            for (id, _) in overtaken.requesters() {
+                self.remember(id, answers::superseded(at));
+            }
         }
     }
 
@@ -339,12 +302,14 @@ impl LedgerState {
             .collect();
     }
 
-    fn end_plan(&mut self, outcome: CommandOutcome) {
+    fn end_plan(&mut self, outcome: &CommandOutcome) {
         let Some(next) = self.next.take() else { return };
+        for (id, _) in next.requesters() {
+            self.remember(id, outcome.clone());
+        }
         self.current = local::converged(&self.current, &next.command.desired, &self.applied);
         self.target = Some(next.command.desired);
         self.next = self.pending.take();
-        self.remember(next.correlation_id, outcome);
         // What is neither desired nor there any more need not be known for ever.
         let keys: Vec<ContainerKey> = self.containers.values().map(|c| c.key.clone()).collect();
         let target = self.target.as_ref();
@@ -425,28 +390,5 @@ impl FailureRecord {
     /// Whether it is of exactly this declaration.
     pub(crate) fn is_of(&self, wanted: &DesiredContainer) -> bool {
         self.hash == wanted.hash && self.config_digest == config_digest(&wanted.config)
-    }
-}
-
-/// JSON has string keys only: a map by [`ContainerKey`] is a list of pairs.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
-        map: &BTreeMap<K, V>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Link, fields};
 use crate::answers::{Answer, SUPERSEDED, superseded};
 use crate::executor::{chain, stamp, unrecorded_failures};
-use crate::ledger::{LedgerState, Record};
+use crate::ledger::{CommandOutcome, LedgerState, Next, Record};
 
 /// The only plugin there is.
 const PLUGIN: &str = "container";
@@ -28,12 +28,28 @@ struct OfCommand {
 #[derive(Debug, PartialEq)]
 enum Admission {
     Newer,
-    /// The very plan that was accepted last.
-    Repeated,
+    /// The very plan that was accepted last, under another id.
+    Repeated(Repeated),
     Stale {
         seen: Fence,
     },
     Foreign,
+}
+
+/// How it stands with a plan that comes once more.
+#[derive(Debug, PartialEq)]
+enum Repeated {
+    /// It is carried out, or will be, under this id.
+    Open {
+        plan: CorrelationId,
+    },
+    /// So many asked for it that nobody more is told of its end.
+    TooOften {
+        plan: CorrelationId,
+    },
+    Ended(CommandOutcome),
+    /// It ended, and nobody knows how.
+    Forgotten,
 }
 
 impl Link {
@@ -126,15 +142,24 @@ impl Link {
         let mut overtaken = None;
         let recorded = self.ledger.append_if(|state| {
             admission = admit(state, &command);
-            (admission == Admission::Newer).then(|| {
-                overtaken.clone_from(&state.pending);
-                vec![Record::Accepted {
-                    command: Box::new(command.clone()),
+            let record = match &admission {
+                Admission::Newer => {
+                    overtaken.clone_from(&state.pending);
+                    Record::Accepted {
+                        command: Box::new(command.clone()),
+                        correlation_id: id,
+                        response_topic: topic.to_owned(),
+                        at,
+                    }
+                }
+                Admission::Repeated(Repeated::Open { plan }) => Record::AlsoAsked {
+                    plan: *plan,
                     correlation_id: id,
                     response_topic: topic.to_owned(),
-                    at,
-                }]
-            })
+                },
+                Admission::Repeated(_) | Admission::Stale { .. } | Admission::Foreign => return None,
+            };
+            Some(vec![record])
         });
         let recorded = recorded.await;
         if let Err(error) = recorded {
@@ -153,13 +178,17 @@ impl Link {
                 self.counters.plans.add();
                 Answer::accepted()
             }
-            Admission::Repeated => {
+            Admission::Repeated(repeated) => {
                 self.counters.repeats.add();
-                let state = self.ledger.state();
-                let first = state.accepted.as_ref().map(|a| a.correlation_id);
-                first
-                    .and_then(|first| remembered(&state, first))
-                    .unwrap_or_else(Answer::accepted)
+                match repeated {
+                    Repeated::Open { .. } => Answer::accepted(),
+                    Repeated::Ended(outcome) => Answer::of_outcome(&outcome, Value::Null),
+                    Repeated::Forgotten => unknown(),
+                    Repeated::TooOften { plan } => {
+                        let message = format!("it was asked for too often; it runs under {plan}");
+                        Answer::refused(409, error_code::PRECONDITION_FAILED, message, Value::Null)
+                    }
+                }
             }
             Admission::Stale { seen } => {
                 self.counters.refused_plans.add();
@@ -186,8 +215,9 @@ impl Link {
                 }
             }
             let ended = Answer::of_outcome(&superseded(at), Value::Null);
-            self.answers
-                .send(overtaken.correlation_id, &overtaken.response_topic, ended);
+            for (id, topic) in overtaken.requesters() {
+                self.answers.send(id, topic, ended.clone());
+            }
         }
         true
     }
@@ -202,10 +232,10 @@ impl Link {
         if state.outcomes.contains_key(&target) {
             return Answer::refused(409, error_code::PRECONDITION_FAILED, "it has ended", Value::Null);
         }
-        if !is_open(&state, target) {
+        let Some(open) = open(&state, target) else {
             return unknown();
-        }
-        self.cancellations.ask(target);
+        };
+        self.cancellations.ask(open);
         Answer::succeeded(json!({ "correlationId": target }))
     }
 
@@ -224,7 +254,7 @@ impl Link {
                 "error": error.map(|(code, message)| json!({ "code": code, "message": message })),
             }));
         }
-        if is_open(&state, target) {
+        if open(&state, target).is_some() {
             let status = longshore_bus::envelope::Status::Accepted;
             return Answer::succeeded(json!({ "correlationId": target, "status": status, "code": 202 }));
         }
@@ -237,14 +267,13 @@ fn unknown() -> Answer {
     Answer::refused(410, error_code::UNKNOWN_COMMAND, message, Value::Null)
 }
 
-/// Whether it is a plan, or a step of one, that has not ended.
-fn is_open(state: &LedgerState, id: CorrelationId) -> bool {
+/// A plan, or a step of one, that has not ended: the id it is carried out under.
+fn open(state: &LedgerState, id: CorrelationId) -> Option<CorrelationId> {
     let text = id.to_string();
-    state
-        .pending
-        .iter()
-        .chain(&state.next)
-        .any(|plan| plan.correlation_id == id || plan.command.steps.iter().any(|s| s.correlation_id == text))
+    state.pending.iter().chain(&state.next).find_map(|plan| {
+        let asked = plan.is_asked_by(id).then_some(plan.correlation_id);
+        asked.or_else(|| plan.has_step(&text).then_some(id))
+    })
 }
 
 /// What the ledger can answer to a command that this life of the agent has not seen.
@@ -252,7 +281,19 @@ fn remembered(state: &LedgerState, id: CorrelationId) -> Option<Answer> {
     if let Some(outcome) = state.outcomes.get(&id) {
         return Some(Answer::of_outcome(outcome, Value::Null));
     }
-    is_open(state, id).then(Answer::accepted)
+    open(state, id).map(|_| Answer::accepted())
+}
+
+fn repeated(state: &LedgerState, plan: CorrelationId) -> Repeated {
+    let mut open = state.pending.iter().chain(&state.next);
+    match open.find(|next| next.correlation_id == plan) {
+        Some(next) if next.also.len() < Next::MAX_ALSO => Repeated::Open { plan },
+        Some(_) => Repeated::TooOften { plan },
+        None => match state.outcomes.get(&plan) {
+            Some(outcome) => Repeated::Ended(outcome.clone()),
+            None => Repeated::Forgotten,
+        },
+    }
 }
 
 fn admit(state: &LedgerState, command: &PlanCommand) -> Admission {
@@ -265,7 +306,7 @@ fn admit(state: &LedgerState, command: &PlanCommand) -> Admission {
     }
     match &state.accepted {
         Some(last) if last.fence == command.fence && last.digest == digest_hex(command) => {
-            Admission::Repeated
+            Admission::Repeated(repeated(state, last.correlation_id))
         }
         Some(last) if !command.fence.is_after(&last.fence) => Admission::Stale {
             seen: last.fence.clone(),

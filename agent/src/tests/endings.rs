@@ -311,3 +311,65 @@ async fn what_was_overtaken_before_it_began_is_known_with_all_its_steps_after_a_
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn everybody_who_asks_for_the_same_plan_is_told_its_end() {
+    for crash in [false, true] {
+        let mut world = ready().await;
+        publish_slow(&world);
+        let command = first_plan(&mut world, &hello("slow:1"));
+        let first = world.controller.apply(&command).await;
+        world.seconds(1).await;
+        let second = world.controller.apply(&command).await;
+        world.seconds(1).await;
+        assert_eq!(last(&world, second).status, Status::Accepted);
+        if crash {
+            world.kill().await;
+            world.start().await;
+            world.seconds(2).await;
+        }
+        assert_eq!(outcome_of(&world, second).await["status"], "accepted");
+        // Whoever asked may end it.
+        cancel(&world, second).await;
+        let ends = [
+            ended(&mut world, 5, first).await,
+            ended(&mut world, 5, second).await,
+        ];
+        for (id, answer) in [first, second].into_iter().zip(ends) {
+            assert_eq!(answer.status, Status::Cancelled, "{answer:?}");
+            assert_eq!(outcome_of(&world, id).await["error"]["code"], "Cancelled");
+        }
+        // Who comes too late is told at once, and a plan is never carried out again.
+        let third = world.controller.apply(&command).await;
+        assert_eq!(ended(&mut world, 1, third).await.status, Status::Cancelled);
+        assert_eq!(world.snapshot().counters.plans, u64::from(!crash));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_who_asked_for_a_plan_is_told_that_it_was_overtaken() {
+    let mut world = ready().await;
+    publish_slow(&world);
+    let running = first_plan(&mut world, &hello("slow:1"));
+    world.controller.apply(&running).await;
+    world.seconds(1).await;
+    let waiting = world.controller.command(&hello("slow:1"), Vec::new());
+    let mut asked = Vec::new();
+    for _ in 0..12 {
+        asked.push(world.controller.apply(&waiting).await);
+        world.seconds(1).await;
+    }
+    let newest = world.controller.command(&hello("slow:1"), Vec::new());
+    world.controller.apply(&newest).await;
+    for (n, id) in asked.into_iter().enumerate() {
+        let answer = ended(&mut world, 1, id).await;
+        let code = answer.error.unwrap().code;
+        // The ledger does not grow with those who ask.
+        let expected = if n <= 8 {
+            error_code::SUPERSEDED
+        } else {
+            error_code::PRECONDITION_FAILED
+        };
+        assert_eq!(code, expected, "{n}");
+    }
+}

@@ -1,6 +1,12 @@
 //! The test vectors a foreign agent can be checked against: every file in `bus/vectors` must mean to this
 //! code what it says it means. docs/bus.md tells how to use them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may; clippy knows only functions marked as one"
+)]
+
 use std::path::Path;
 
 use longshore_bus::Topic;

@@ -147,7 +147,7 @@ pub(super) async fn an_unknown_container_is_told_as_such(case: Case<'_>) -> Resu
         ensure!(error.kind == RuntimeErrorKind::NotFound, "{error:?}");
     }
     let mut request = case.request("a");
-    request.spec.image = "never-pulled:1".to_owned();
+    "never-pulled:1".clone_into(&mut request.spec.image);
     let error = runtime
         .create(&request)
         .await
@@ -161,7 +161,7 @@ pub(super) async fn a_process_that_ignores_its_signal_is_killed_after_the_grace_
     case: Case<'_>,
 ) -> Result<()> {
     let mut request = case.request("a");
-    request.spec.image = STUBBORN.to_owned();
+    STUBBORN.clone_into(&mut request.spec.image);
     let id = case.run(&request).await?;
     let before = tokio::time::Instant::now();
     case.runtime().stop(&id, Duration::from_secs(2)).await?;
@@ -178,7 +178,7 @@ pub(super) async fn a_process_that_ignores_its_signal_is_killed_after_the_grace_
 /// Docker takes any signal to a container without a stop signal for a stop by hand.
 pub(super) async fn a_signal_that_is_no_stop_does_not_end_the_restarts(case: Case<'_>) -> Result<()> {
     let mut request = case.exiting("a", 3, 3, RestartPolicy::Always);
-    request.spec.image = STUBBORN.to_owned();
+    STUBBORN.clone_into(&mut request.spec.image);
     let id = case.run(&request).await?;
     case.runtime().kill(&id, "SIGHUP").await?;
     ensure!(case.state(&id).await? == ContainerState::Running);

@@ -340,7 +340,7 @@ pub(super) async fn environment_arguments_and_files_arrive(case: Case<'_>) -> Re
         propagation: None,
     };
     let mut request = case.request("a");
-    request.spec.image = SHELL.to_owned();
+    SHELL.clone_into(&mut request.spec.image);
     request.spec.args = ["/bin/busybox", "sleep", "999"].map(ToOwned::to_owned).to_vec();
     request.env = vec![
         "PLAIN=x".to_owned(),

@@ -150,7 +150,7 @@ pub(super) async fn containers_find_each_other_by_alias(case: Case<'_>) -> Resul
     (web.env, web.networks) = (vec!["GREETING=found".to_owned()], vec![net.name.clone()]);
     case.run(&web).await?;
     let mut shell = case.request("shell");
-    shell.spec.image = SHELL.to_owned();
+    SHELL.clone_into(&mut shell.spec.image);
     shell.networks = vec![net.name.clone()];
     let shell = case.run(&shell).await?;
     let words = ["/bin/busybox", "wget", "-q", "-O", "-", "http://web:8080/"].map(ToOwned::to_owned);

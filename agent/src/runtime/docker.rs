@@ -16,6 +16,7 @@ mod error;
 mod inspect;
 mod objects;
 mod pull;
+mod secrets;
 mod streams;
 mod update;
 

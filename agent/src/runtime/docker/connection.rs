@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::error::{own, refusal, timed_out};
+use super::secrets::Secrets;
 use crate::runtime::http_exchange::exchange;
 use crate::runtime::{RuntimeError, RuntimeErrorKind};
 
@@ -128,7 +129,9 @@ impl Connection {
 
     /// A client that speaks the agreed version; agrees on one if need be.
     pub(super) async fn docker(&self, operation: &str) -> Result<(Docker, ApiVersion), RuntimeError> {
-        let docker = self.client().map_err(|error| refusal(operation, &error))?;
+        let docker = self
+            .client()
+            .map_err(|error| refusal(operation, &error, &Secrets::none()))?;
         let packed = self.version.load(Ordering::Acquire);
         if packed != 0 {
             return Ok((docker, unpack(packed)));
@@ -158,10 +161,24 @@ impl Connection {
     where
         F: Future<Output = Result<T, Error>>,
     {
+        self.call_with(&Secrets::none(), operation, limit, act).await
+    }
+
+    /// The same with a request that holds secrets, which the engine's words may repeat.
+    pub(super) async fn call_with<T, F>(
+        &self,
+        secrets: &Secrets,
+        operation: &str,
+        limit: Duration,
+        act: impl FnOnce(Docker) -> F,
+    ) -> Result<T, RuntimeError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let (docker, _) = self.docker(operation).await?;
         match tokio::time::timeout(limit, act(docker)).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.refused(operation, &error)),
+            Ok(Err(error)) => Err(self.refused(operation, &error, secrets)),
             Err(_) => Err(timed_out(operation)),
         }
     }
@@ -222,7 +239,7 @@ impl Connection {
                 status_code: status.as_u16(),
                 message: words,
             };
-            return Err(self.refused(operation, &error));
+            return Err(self.refused(operation, &error, &Secrets::none()));
         }
         serde_json::from_slice(&body).map_err(|error| {
             // Not serde's words: they may quote a value.
@@ -233,8 +250,8 @@ impl Connection {
     }
 
     /// Our terms for an error of the engine; notes when it was away.
-    pub(super) fn refused(&self, operation: &str, error: &Error) -> RuntimeError {
-        let error = refusal(operation, error);
+    pub(super) fn refused(&self, operation: &str, error: &Error, secrets: &Secrets) -> RuntimeError {
+        let error = refusal(operation, error, secrets);
         if error.kind == RuntimeErrorKind::Unavailable {
             self.forget_version();
         }

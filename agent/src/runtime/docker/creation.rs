@@ -6,7 +6,8 @@ use longshore_plan::names::EngineId;
 use longshore_plan::spec::MountSource;
 
 use super::connection::{ApiVersion, CHANGING, LOOKING};
-use super::error::{own, redact};
+use super::error::own;
+use super::secrets::Secrets;
 use super::{DockerRuntime, create, objects};
 use crate::runtime::{CreateRequest, Runtime as _, RuntimeError, RuntimeErrorKind};
 
@@ -45,8 +46,12 @@ impl DockerRuntime {
             .name(&request.name)
             .build();
         let create = |docker: Docker| async move { docker.create_container(Some(options), body).await };
-        let created = self.connection.call(&operation, CHANGING, create).await;
-        let id = EngineId(created.map_err(|error| redact(error, &request.env))?.id);
+        let secrets = Secrets::of_environment(&request.env);
+        let created = self
+            .connection
+            .call_with(&secrets, &operation, CHANGING, create)
+            .await;
+        let id = EngineId(created?.id);
         if version < create::MANY_ENDPOINTS {
             let aliases: Vec<String> = Some(request.alias.clone())
                 .filter(|alias| !alias.is_empty())

@@ -7,15 +7,14 @@ use std::error::Error as _;
 
 use bollard::errors::Error;
 
+use super::secrets::Secrets;
 use crate::runtime::{RuntimeError, RuntimeErrorKind};
 
 /// No message is longer.
 const LONGEST_MESSAGE: usize = 1024;
-/// Shorter values are not looked for: they would hit half the words.
-const SHORTEST_SECRET: usize = 4;
 
-/// The engine's error in our terms.
-pub(super) fn refusal(operation: &str, error: &Error) -> RuntimeError {
+/// The engine's error in our terms, without `secrets`.
+pub(super) fn refusal(operation: &str, error: &Error, secrets: &Secrets) -> RuntimeError {
     let (kind, message) = match error {
         Error::DockerResponseServerError { status_code, message } => {
             (classify(Some(*status_code), message), message.clone())
@@ -34,7 +33,7 @@ pub(super) fn refusal(operation: &str, error: &Error) -> RuntimeError {
     RuntimeError {
         operation: operation.to_owned(),
         kind,
-        message: tidy(&message),
+        message: tidy(&secrets.hidden_in(&message)),
     }
 }
 
@@ -47,6 +46,11 @@ pub(super) fn timed_out(operation: &str) -> RuntimeError {
     }
 }
 
+/// The engine's words of a kind that is known already.
+pub(super) fn told(operation: &str, kind: RuntimeErrorKind, words: &str, secrets: &Secrets) -> RuntimeError {
+    own(operation, kind, tidy(&secrets.hidden_in(words)))
+}
+
 /// An error of our own.
 pub(super) fn own(operation: &str, kind: RuntimeErrorKind, message: impl Into<String>) -> RuntimeError {
     RuntimeError {
@@ -57,8 +61,8 @@ pub(super) fn own(operation: &str, kind: RuntimeErrorKind, message: impl Into<St
 }
 
 /// The same for a pull, where "not found" and "denied" are the registry's words.
-pub(super) fn pull_refusal(operation: &str, error: &Error) -> RuntimeError {
-    let mut refused = refusal(operation, error);
+pub(super) fn pull_refusal(operation: &str, error: &Error, secrets: &Secrets) -> RuntimeError {
+    let mut refused = refusal(operation, error, secrets);
     let (status, message) = match error {
         Error::DockerResponseServerError { status_code, message } => (Some(*status_code), message),
         Error::DockerStreamError { error } => (None, error),
@@ -180,19 +184,6 @@ pub(super) fn classify(status: Option<u16>, message: &str) -> RuntimeErrorKind {
 fn words_of(message: &str) -> impl Fn(&[&str]) -> bool + use<> {
     let message = message.to_lowercase();
     move |words| words.iter().any(|word| message.contains(word))
-}
-
-/// Replaces every secret in the message: `NAME=value` pairs as a whole, and values.
-pub(super) fn redact(mut error: RuntimeError, secrets: &[String]) -> RuntimeError {
-    for secret in secrets {
-        let value = secret.split_once('=').map_or(secret.as_str(), |(_, value)| value);
-        for text in [secret.as_str(), value] {
-            if text.len() >= SHORTEST_SECRET {
-                error.message = error.message.replace(text, "<redacted>");
-            }
-        }
-    }
-    error
 }
 
 fn chain(error: &Error) -> String {
@@ -357,23 +348,54 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_one_bounded_line_without_secrets() {
+    fn messages_are_one_bounded_line() {
         let error = Error::DockerResponseServerError {
             status_code: 400,
-            message: format!(
-                "invalid environment\n variable: =hunter22 PATH=a b {}",
-                "é".repeat(2000)
-            ),
+            message: format!("invalid\n mount:  {}", "é".repeat(2000)),
         };
-        let error = redact(
-            refusal("create a", &error),
-            &["TOKEN=hunter22".to_owned(), "PATH=a b".to_owned()],
-        );
-        assert!(
-            error
-                .message
-                .starts_with("invalid environment variable: =<redacted> <redacted> é")
-        );
-        assert!(error.message.len() < LONGEST_MESSAGE + 50);
+        let error = refusal("create a", &error, &Secrets::none());
+        assert!(error.message.starts_with("invalid mount: éé"));
+        assert!(error.message.ends_with('…'));
+        assert!(error.message.len() < LONGEST_MESSAGE + 5);
+    }
+
+    #[test]
+    fn no_message_holds_a_secret_or_a_part_of_one_however_it_is_written_or_cut() {
+        let key = "-----BEGIN KEY-----\nMIIEvQ IBADAN\n\thunter22\n-----END KEY-----";
+        let env = [
+            "TOKEN=hunter22".to_owned(),
+            "LONGER=hunter22hunter33".to_owned(),
+            "PATH=a b".to_owned(),
+            format!("KEY={key}"),
+            "SHORT=abc".to_owned(),
+        ];
+        let secrets = Secrets::of_environment(&env);
+        let quoted = serde_json::to_string(key).unwrap();
+        // It begins before the cut and ends after it.
+        let before = "x".repeat(LONGEST_MESSAGE - 6);
+        for (message, expected) in [
+            (
+                "invalid =hunter22 PATH=a b".to_owned(),
+                "invalid =<redacted> <redacted>",
+            ),
+            ("hunter22hunter33".to_owned(), "<redacted>"),
+            (format!("bad {key}!"), "bad <redacted>!"),
+            (format!("bad {quoted}!"), "bad \"<redacted>\"!"),
+            ("line 2: MIIEvQ IBADAN".to_owned(), "line 2: <redacted>"),
+            (format!("{before} hunter22"), "x"),
+            ("abc is no secret".to_owned(), "abc is no secret"),
+        ] {
+            let engine = Error::DockerResponseServerError {
+                status_code: 400,
+                message,
+            };
+            let told = refusal("create a", &engine, &secrets).message;
+            assert!(told.starts_with(expected), "{told}");
+            for part in ["hunter", "MIIEvQ", "BEGIN"] {
+                assert!(!told.contains(&part[..4]), "{told}");
+            }
+            let told = pull_refusal("pull a", &engine, &Secrets::of_values(&env[..1])).message;
+            assert!(!told.contains("TOKEN=hunt"), "{told}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use super::connection::{CHANGING, Connection, LOOKING};
 use super::create::endpoint;
 use super::error::own;
 use super::inspect;
+use super::secrets::Secrets;
 use crate::runtime::{NetworkInfo, RuntimeError, RuntimeErrorKind, VolumeInfo};
 
 pub(super) async fn networks(connection: &Connection) -> Result<Vec<NetworkInfo>, RuntimeError> {
@@ -209,11 +210,8 @@ pub(super) async fn create_volume(
             Err(error) => Err(error),
         }
     };
-    let secrets: Vec<String> = options.values().cloned().collect();
-    connection
-        .call(&operation, CHANGING, create)
-        .await
-        .map_err(|error| super::error::redact(error, &secrets))
+    let secrets = Secrets::of_values(&options.values().cloned().collect::<Vec<_>>());
+    connection.call_with(&secrets, &operation, CHANGING, create).await
 }
 
 pub(super) async fn remove_volume(connection: &Connection, name: &str) -> Result<(), RuntimeError> {

@@ -9,7 +9,8 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::StreamExt as _;
 
 use super::connection::Connection;
-use super::error::{classify_pull, own, pull_refusal, redact, timed_out};
+use super::error::{classify_pull, pull_refusal, timed_out, told};
+use super::secrets::Secrets;
 use crate::runtime::{PullProgress, PullProgressSender, RegistryAuth, RuntimeError, RuntimeErrorKind};
 
 /// How long a pull may say nothing: a registry that stopped answering, or an engine that did. Unpacking a
@@ -38,7 +39,7 @@ pub(super) async fn pull(
         serveraddress: Some(auth.server.clone()),
         ..DockerCredentials::default()
     });
-    let secrets: Vec<String> = auth.iter().map(|auth| auth.password.clone()).collect();
+    let secrets = Secrets::of_values(&auth.iter().map(|auth| auth.password.clone()).collect::<Vec<_>>());
     let mut stream = docker.create_image(Some(options), None, credentials);
     let mut layers = Layers::default();
     loop {
@@ -51,19 +52,18 @@ pub(super) async fn pull(
                     .as_ref()
                     .and_then(|detail| detail.message.as_deref())
                 {
-                    let refused = own(&operation, classify_pull(None, words), words);
-                    return Err(redact(refused, &secrets));
+                    return Err(told(&operation, classify_pull(None, words), words, &secrets));
                 }
                 if layers.update(&line) {
                     progress.send_replace(layers.total());
                 }
             }
             Some(Err(error)) => {
-                let refused = pull_refusal(&operation, &error);
+                let refused = pull_refusal(&operation, &error, &secrets);
                 if refused.kind == RuntimeErrorKind::Unavailable {
                     connection.forget_version();
                 }
-                return Err(redact(refused, &secrets));
+                return Err(refused);
             }
         }
     }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::connection::{Connection, LOOKING};
 use super::error::{own, timed_out};
+use super::secrets::Secrets;
 use crate::runtime::{ExecResult, RuntimeError, RuntimeErrorKind, RuntimeEvent};
 
 const EXEC_OUTPUT: usize = 4 * 1024;
@@ -66,7 +67,7 @@ fn until_broken(
         let (connection, mut events) = state?;
         let error = match events.next().await {
             Some(Ok(event)) => return Some((Ok(event), Some((connection, events)))),
-            Some(Err(error)) => connection.refused("events", &error),
+            Some(Err(error)) => connection.refused("events", &error, &Secrets::none()),
             None => own(
                 "events",
                 RuntimeErrorKind::Unavailable,
@@ -124,7 +125,7 @@ async fn execute(
     command: &[String],
 ) -> Result<ExecResult, RuntimeError> {
     let (docker, _) = connection.docker(operation).await?;
-    let refused = |error: Error| connection.refused(operation, &error);
+    let refused = |error: Error| connection.refused(operation, &error, &Secrets::none());
     let options = CreateExecOptions {
         attach_stdout: Some(true),
         attach_stderr: Some(true),

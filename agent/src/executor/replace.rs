@@ -182,7 +182,14 @@ impl Executor {
         match self.take_over(journal, wanted, new).await {
             Ok(()) => {}
             Err(Trouble::Interrupted(interrupt)) => return Err(interrupt),
-            Err(Trouble::Failed(failed)) => {
+            Err(Trouble::Failed(mut failed)) => {
+                if matches!(
+                    failed.reason,
+                    FailureReason::UpdateFailed | FailureReason::RemoveFailed
+                ) {
+                    // What failed is the change as a whole, and that is what waits for its time.
+                    failed.reason = FailureReason::CreateFailed;
+                }
                 let own = failed.blocked;
                 return Ok(back(failed, own));
             }
@@ -398,7 +405,7 @@ impl Executor {
             return Ok(());
         }
         let renamed = self.tools.runtime.rename(&container.id, name).await;
-        renamed.map_err(|e| self.trouble(e, FailureReason::NameConflict))
+        renamed.map_err(|e| self.trouble(e, FailureReason::UpdateFailed))
     }
 
     async fn set_policy(

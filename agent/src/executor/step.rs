@@ -80,7 +80,9 @@ impl Executor {
             ),
             Action::CreateNetwork { .. } => failure.reason == Why::NetworkFailed,
             Action::CreateVolume { .. } => failure.reason == Why::VolumeFailed,
-            Action::RenameContainer { .. } => failure.reason == Why::NameConflict,
+            Action::RenameContainer { .. } => {
+                matches!(failure.reason, Why::NameConflict | Why::UpdateFailed)
+            }
             Action::CreateContainer { .. }
             | Action::StartContainer { .. }
             | Action::StopContainer { .. }
@@ -253,7 +255,7 @@ impl Executor {
                     .runtime
                     .rename(&object()?.id, &wanted.engine_name)
                     .await;
-                renamed.map_err(|e| self.trouble(e, FailureReason::NameConflict))?;
+                renamed.map_err(|e| self.trouble(e, FailureReason::UpdateFailed))?;
                 Ok(Effects::changed(Vec::new()))
             }
             Action::UpdateContainer { container } => {

@@ -107,36 +107,70 @@ async fn what_cannot_be_seen_before_the_stop_costs_three_of_them_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_takeover_that_fails_before_the_stop_is_tried_until_it_works() {
-    for (op, object) in [
-        (Op::Rename, "hello.web"),
-        (Op::Rename, "hello.web.next"),
-        (Op::Update, "hello.web"),
+async fn a_takeover_that_fails_before_the_stop_is_tried_until_it_works_with_a_growing_pause() {
+    use RuntimeErrorKind::{NameConflict, Other};
+    for (op, object, kind, reason) in [
+        (Op::Rename, "hello.web", NameConflict, FailureReason::NameConflict),
+        (Op::Rename, "hello.web", Other, FailureReason::CreateFailed),
+        (Op::Rename, "hello.web.next", Other, FailureReason::CreateFailed),
+        (Op::Update, "hello.web", Other, FailureReason::CreateFailed),
+        (Op::Stop, "hello.web.prev", Other, FailureReason::CreateFailed),
+    ] {
+        let what = format!("{op:?} {object} {kind:?}");
+        let mut world = World::new().await;
+        world.converge(&hello("hello:1")).await;
+        let id = world.id("hello.web");
+        world.machine.on_effect(move |effect| {
+            let hit = effect.op == op && effect.phase == Phase::Before && effect.object == object;
+            if hit { Fault::Error(kind) } else { Fault::None }
+        });
+        for _ in 0..20 {
+            world.drive(&hello("hello:2"), 30).await;
+        }
+        let failure = world.failure("hello", "web").unwrap();
+        assert_eq!(failure.reason, reason, "{what}: {failure:?}");
+        assert_ne!(failure.retry, Retry::Blocked, "{what}: {failure:?}");
+        assert_eq!(image(&world), "hello:1", "{what}");
+        assert_eq!(world.id("hello.web"), id, "{what}");
+        // 10 + 20 + 40 + 80 + 160 s and then every 300 s.
+        let tries = world.machine.journal().count(Op::Create, "hello.web.next");
+        assert!((3..=6).contains(&tries), "{what}: {tries}");
+        let stopped = world.machine.journal().count(Op::Start, "hello.web");
+        assert_eq!(stopped, 1, "{what}: what ran had to be started again");
+        world.machine.clear_hook();
+        world.seconds(300).await;
+        world.converge(&hello("hello:2")).await;
+        assert_eq!(image(&world), "hello:2", "{what}");
+        assert_eq!(world.failure("hello", "web"), None, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rename_that_fails_says_why_and_is_tried_with_a_growing_pause() {
+    use RuntimeErrorKind::{NameConflict, Other};
+    for (kind, reason) in [
+        (NameConflict, FailureReason::NameConflict),
+        (Other, FailureReason::UpdateFailed),
     ] {
         let mut world = World::new().await;
         world.converge(&hello("hello:1")).await;
-        for _ in 0..5 {
-            world
-                .machine
-                .fail_next(op, Some(object), RuntimeErrorKind::NameConflict);
+        world.machine.rename_by_hand("hello.web", "by-hand").unwrap();
+        let before = world.snapshot().counters.steps;
+        world.machine.on_effect(move |effect| {
+            let hit = effect.op == Op::Rename && effect.phase == Phase::Before;
+            if hit { Fault::Error(kind) } else { Fault::None }
+        });
+        for _ in 0..20 {
+            world.drive(&hello("hello:1"), 30).await;
         }
-        let id = world.id("hello.web");
-        for _ in 0..4 {
-            world.drive(&hello("hello:2"), 30).await;
-            let failure = world.failure("hello", "web").unwrap();
-            assert_ne!(failure.retry, Retry::Blocked, "{op:?} {object}: {failure:?}");
-            assert_eq!(
-                (world.id("hello.web"), stops(&world)),
-                (id.clone(), 0),
-                "{op:?} {object}"
-            );
-            assert!(image(&world) == "hello:1");
-            world.seconds(300).await;
-        }
-        world.seconds(600).await;
-        world.drive(&hello("hello:2"), 30).await;
-        world.seconds(600).await;
-        world.converge(&hello("hello:2")).await;
-        assert_eq!(image(&world), "hello:2");
+        let failure = world.failure("hello", "web").unwrap();
+        assert_eq!(failure.reason, reason, "{failure:?}");
+        let tries = world.snapshot().counters.steps - before;
+        assert!((3..=6).contains(&tries), "{kind:?}: {tries}");
+        world.machine.clear_hook();
+        world.seconds(300).await;
+        world.converge(&hello("hello:1")).await;
+        assert!(world.machine.container("hello.web").is_some());
+        assert_eq!(world.failure("hello", "web"), None);
     }
 }

@@ -389,7 +389,8 @@ fn concerns(reason: FailureReason, attempt: Attempt) -> bool {
         FailureReason::PortConflict | FailureReason::DependencyNotReady => matches!(attempt, Make | Start),
         FailureReason::NameConflict => matches!(attempt, Make | Rename),
         FailureReason::ContentMissing => matches!(attempt, Make | Start | Update),
-        FailureReason::UpdateFailed => attempt == Update,
+        // A rename is an in-place change too.
+        FailureReason::UpdateFailed => matches!(attempt, Update | Rename),
         FailureReason::RemoveFailed => attempt == Remove,
         // A removal is what makes room.
         FailureReason::DiskFull => attempt != Remove,

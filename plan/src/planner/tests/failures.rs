@@ -85,6 +85,21 @@ fn a_refused_update_holds_the_update_and_nothing_else() {
         ["update hello.web in place", "unpause hello.web"]
     );
 }
+
+#[test]
+fn a_rename_that_failed_waits_for_its_time_whatever_the_reason() {
+    let desired = hello("i:1");
+    let web = desired.workloads[0].containers[0].clone();
+    for reason in [FailureReason::UpdateFailed, FailureReason::NameConflict] {
+        let mut observed = device(&desired, ContainerState::Running);
+        observed.containers[0].engine_name = "by-hand".into();
+        observed.failures = vec![failure("hello", &web, reason, Retry::Waiting)];
+        assert_eq!(acts(&desired, &observed), Vec::<String>::new(), "{reason:?}");
+        observed.failures[0].retry = Retry::Due;
+        assert_eq!(acts(&desired, &observed).len(), 1, "{reason:?}");
+    }
+}
+
 #[test]
 fn drift_that_could_not_be_undone_is_still_drift_when_it_is_tried_again() {
     let desired = hello("i:1");

@@ -17,7 +17,8 @@ longshore=$target/debug/longshore
 dir='' site_pid='' site_uid='' engine_pid='' bridge_is_ours='' left_running='' image=hello images=()
 
 start_site() {
-    "$longshore" up --dir "$dir/site" --runtime "$runtime" \
+    # In a session of its own: it shall outlive the terminal when it is left running.
+    setsid "$longshore" up --dir "$dir/site" --runtime "$runtime" \
         ${DOCKER_HOST:+--runtime-endpoint "$DOCKER_HOST"} >>"$dir/up.log" 2>&1 &
     site_pid=$!
     # Out of the job table: bash would announce the kill -9 in its own words.
@@ -28,6 +29,14 @@ start_site() {
     }
     await 60 "longshore up getting ready" site_is_ready
     export KUBECONFIG=$dir/site/kubeconfig
+}
+
+site_is_gone() { ! kill -0 "$site_pid" 2>/dev/null; }
+
+# Returns when its lock on the directory is gone too: a signal is only on its way when kill returns.
+kill_site() {
+    kill -9 "$site_pid"
+    await 10 "the end of longshore up" site_is_gone
 }
 
 # What tells this site's containers from those of others.
@@ -107,7 +116,7 @@ tour() {
     exec {created}< <(exec docker events --since "$since" --filter type=container --filter event=create --format '{{.ID}}')
     watcher=$!
     read -r -t 60 -u "$created" _ || fail "no container was created within 60 s"
-    kill -9 "$site_pid"
+    kill_site
     kill "$watcher" && exec {created}<&-
     say "   the new container was just created, and longshore up (pid $site_pid) is dead:"
     containers | indented
@@ -135,7 +144,7 @@ simulated_tour() {
     chapter "kill -9 of longshore up in the middle of a change"
     say "The simulated engine dies with it, so it begins with an empty device."
     apply "$image:1" 120
-    kill -9 "$site_pid"
+    kill_site
     start_site
     await_status 60 "the end of the change" '1/1 Ready'
     happened "started again, it brought about what was declared"
@@ -175,7 +184,6 @@ farewell() {
         happened "its container is gone"
     fi
     kill "$site_pid"
-    site_is_gone() { ! kill -0 "$site_pid" 2>/dev/null; }
     await 20 "the end of longshore up" site_is_gone
     [[ ! -e $dir/site/ready.json ]] || fail "longshore up did not stop in order"
     happened "longshore up stopped in order"

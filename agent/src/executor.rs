@@ -18,6 +18,7 @@ mod housekeeping;
 mod objects;
 mod plan;
 mod ports;
+mod put_back;
 mod recover;
 mod replace;
 mod step;

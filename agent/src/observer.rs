@@ -7,7 +7,9 @@
 //! Does not decide and does not change anything on the device; it writes to the ledger what it found to be
 //! ours, gone or completed.
 
+mod completed;
 mod compose;
+mod making;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,6 @@ use longshore_bus::clock::Clock;
 use longshore_plan::hash::SpecHash;
 use longshore_plan::names::{ContainerKey, EngineId};
 use longshore_plan::observed::{ContainerState, FailureReason, Health, Observed, RuntimeState, Unmanaged};
-use longshore_plan::spec::RestartPolicy;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -32,6 +33,8 @@ use crate::ownership::{self, Verdict};
 use crate::probes::HealthBook;
 use crate::runtime::{ContainerDetail, ContainerSummary, Runtime, RuntimeError};
 
+use self::completed::completed;
+use self::making::{BeingMade, Making};
 pub(crate) use self::task::{observe, until};
 
 /// One moment of the device.
@@ -95,6 +98,7 @@ pub(crate) struct View {
     relisting: tokio::sync::Mutex<()>,
     snapshot: watch::Sender<Arc<Snapshot>>,
     retries: Mutex<Retries>,
+    making: Making,
     /// Asks the task to connect to the engine again.
     lost: Notify,
     /// Tells the task that another failed change has got its time.
@@ -130,6 +134,7 @@ impl View {
             relisting: tokio::sync::Mutex::default(),
             snapshot: watch::Sender::default(),
             retries: Mutex::default(),
+            making: Making::default(),
             lost: Notify::new(),
             rescheduled: Notify::new(),
         };
@@ -178,6 +183,11 @@ impl View {
         }
         self.compose();
         self.lost.notify_one();
+    }
+
+    /// Notes that a container of that engine name is being made, for as long as the answer is held.
+    pub(crate) fn making(&self, name: &str) -> BeingMade {
+        self.making.begin(name)
     }
 
     /// Notes when a failed change is due again.
@@ -229,6 +239,8 @@ impl View {
 
     async fn read(&self) -> Result<(), RuntimeError> {
         let listed = self.runtime.list().await?;
+        // In this order: what is no longer being made is in the state.
+        let making = self.making.now();
         let state = self.ledger.state();
         let mut containers = BTreeMap::new();
         let mut unmanaged = Vec::new();
@@ -237,8 +249,10 @@ impl View {
             let owned = match ownership::judge(&summary, &self.device, &state) {
                 Verdict::Ours(owned) => owned,
                 Verdict::Adopt(owned) => {
-                    self.counters.adopted.add();
-                    tracing::info!(container = %owned.key, id = %summary.id, "adopted by name and hash");
+                    if !making.contains(&summary.name) {
+                        self.counters.adopted.add();
+                        tracing::info!(container = %owned.key, id = %summary.id, "adopted by name and hash");
+                    }
                     records.push(Record::ContainerOwned {
                         id: summary.id.clone(),
                         container: owned.clone(),
@@ -370,31 +384,6 @@ impl View {
     fn retries(&self) -> MutexGuard<'_, Retries> {
         self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether a container has just been found to have run to its end.
-fn completed(owned: &OwnedContainer, detail: &ContainerDetail, state: &LedgerState) -> Option<Record> {
-    let applied = state.applied.get(&owned.key)?;
-    let exited_well =
-        matches!(detail.state, ContainerState::Exited { exit_code: 0, .. }) && !detail.started_at.is_empty();
-    if applied.completed || applied.hash != owned.hash || !exited_well {
-        return None;
-    }
-    // One that was stopped by a replacement, or to make way, did not complete.
-    let replaced = state
-        .replace
-        .as_ref()
-        .is_some_and(|journal| journal.old == detail.id);
-    let (_, wanted) = state.declaration(&owned.key, &owned.hash)?;
-    let rests = match wanted.config.restart_policy {
-        RestartPolicy::Never => true,
-        RestartPolicy::OnFailure { .. } => detail.restart_policy == wanted.config.restart_policy,
-        RestartPolicy::Always | RestartPolicy::UnlessStopped => false,
-    };
-    let stopped = state.was_stopped(&detail.id, &detail.started_at);
-    (rests && !replaced && !stopped).then(|| Record::Completed {
-        key: owned.key.clone(),
-    })
 }
 
 /// The delay between an event and the relist it asks for: more events of the same change come with it.

@@ -10,4 +10,5 @@ mod faults;
 mod harness;
 mod jobs;
 mod lifecycle;
+mod logs;
 mod replace;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_plan::desired::{DesiredContainer, DesiredSet, DesiredWorkload};
 use longshore_plan::hash::config_digest;
-use longshore_plan::names::EngineId;
+use longshore_plan::names::{ContainerKey, EngineId};
 use longshore_plan::observed::{Applied, FailureReason, ObservedContainer};
 use longshore_plan::spec::{ContainerConfig, MountSource, OnConfigChange};
 use longshore_plan::step::{Reason, Step};
@@ -36,21 +36,33 @@ impl Executor {
         let request = self
             .request(workload, container, container.engine_name.clone())
             .await?;
-        let created = self.tools.runtime.create(&request).await;
-        let id = created.map_err(|e| self.trouble(e, FailureReason::CreateFailed))?;
-        let owned = OwnedContainer {
-            key: workload.key(container),
-            hash: container.hash.clone(),
-        };
-        self.append(vec![Record::ContainerOwned {
-            id: id.clone(),
-            container: owned,
-        }])
-        .await?;
+        let id = self.make(&request, workload.key(container), container).await?;
         let started = self.tools.runtime.start(&id).await;
         started.map_err(|e| self.trouble(e, FailureReason::StartFailed))?;
         self.watch(workload, container, &id);
         Ok(Effects::changed(vec![applied(workload, container)]))
+    }
+
+    /// Makes a container, which is ours from then on.
+    pub(super) async fn make(
+        &mut self,
+        request: &CreateRequest,
+        key: ContainerKey,
+        container: &DesiredContainer,
+    ) -> Result<EngineId, Trouble> {
+        let _until_written_down = self.tools.view.making(&request.name);
+        let created = self.tools.runtime.create(request).await;
+        let id = created.map_err(|e| self.trouble(e, FailureReason::CreateFailed))?;
+        let container = OwnedContainer {
+            key,
+            hash: container.hash.clone(),
+        };
+        self.append(vec![Record::ContainerOwned {
+            id: id.clone(),
+            container,
+        }])
+        .await?;
+        Ok(id)
     }
 
     pub(super) async fn start(
@@ -205,7 +217,7 @@ impl Executor {
         if let Err(error) = restarted {
             match self.trouble(error, FailureReason::StartFailed) {
                 Trouble::Interrupted(interrupt) => return Err(interrupt),
-                trouble => tracing::warn!(container = %request.key, ?trouble, "it could not be restarted"),
+                trouble => tracing::warn!(container = %request.key, %trouble, "it could not be restarted"),
             }
         }
         self.liveness.retain(|id, b| {

@@ -19,7 +19,7 @@ impl Executor {
             // One that cannot be stopped is tried again by the plan that removes it.
             match self.quieten(&id).await {
                 Err(Trouble::Interrupted(interrupt)) => return Err(interrupt),
-                Err(trouble) => tracing::warn!(%id, ?trouble, "it could not be stopped"),
+                Err(trouble) => tracing::warn!(%id, %trouble, "it could not be stopped"),
                 Ok(()) => {}
             }
         }

@@ -16,8 +16,6 @@
 //! ever started by the engine beside the other: the old one's policy is `no` before it is stopped, the new
 //! one gets its own only after that.
 
-use std::time::Duration;
-
 use longshore_plan::desired::{DesiredContainer, DesiredWorkload, OnFailure};
 use longshore_plan::hash::config_digest;
 use longshore_plan::names::{ContainerKey, EngineId};
@@ -28,14 +26,9 @@ use super::step::Effects;
 use super::wait::{Waited, overtaken};
 use super::{Executor, Failed, Interrupt, Trouble};
 use crate::answers::SUPERSEDED;
-use crate::ledger::{OwnedContainer, PutBack, Record, ReplaceJournal, ReplacePhase};
+use crate::ledger::{PutBack, Record, ReplaceJournal, ReplacePhase};
 use crate::ownership::{next_name, previous_name};
 use crate::runtime::{ContainerDetail, RuntimeErrorKind};
-
-/// So often a container that was put back is started before it is left to the next plan.
-const PUT_BACK_STARTS: u32 = 5;
-/// How long one that was put back may take to run.
-const PUT_BACK_WAIT: Duration = Duration::from_secs(10);
 
 impl Executor {
     /// Replaces `old`. Until the new one exists nothing is journaled and the old one is not touched.
@@ -85,7 +78,7 @@ impl Executor {
         let Some(journal) = self.tools.ledger.state().replace.clone() else {
             return Ok(());
         };
-        tracing::info!(container = %journal.key, phase = ?journal.phase, "an interrupted replace is finished");
+        tracing::info!(container = %journal.key, phase = %journal.phase, "an interrupted replace is finished");
         let result = self.drive_replace().await;
         let Some(wanted) = journal.desired() else {
             // A journal without its container names nothing to bring about.
@@ -150,18 +143,7 @@ impl Executor {
         let mut request = self.request(&journal.workload, wanted, name).await?;
         // The engine must not start it beside the old one, whatever happens to it.
         request.restart_policy = RestartPolicy::Never;
-        let created = self.tools.runtime.create(&request).await;
-        let id = created.map_err(|e| self.trouble(e, FailureReason::CreateFailed))?;
-        let container = OwnedContainer {
-            key: journal.key.clone(),
-            hash: wanted.hash.clone(),
-        };
-        self.append(vec![Record::ContainerOwned {
-            id: id.clone(),
-            container,
-        }])
-        .await?;
-        Ok(id)
+        self.make(&request, journal.key.clone(), wanted).await
     }
 
     /// Takes the old one aside, starts the new one and watches it. Answers the next phase.
@@ -274,7 +256,7 @@ impl Executor {
             Err(error) => match self.trouble(error, FailureReason::RemoveFailed) {
                 Trouble::Interrupted(interrupt) => return Err(interrupt.into()),
                 // It is stopped; the planner sees one too many and removes it.
-                trouble => tracing::warn!(container = %journal.key, ?trouble, "the replaced container stays"),
+                trouble => tracing::warn!(container = %journal.key, %trouble, "the replaced container stays"),
             },
         }
         if let Some((reason, message)) = kept {
@@ -288,119 +270,7 @@ impl Executor {
         })
     }
 
-    async fn put_back(
-        &mut self,
-        journal: &ReplaceJournal,
-        new: &EngineId,
-        why: &PutBack,
-    ) -> Result<Effects, Trouble> {
-        let old = self.inspect(&journal.old).await?;
-        if old.is_none() && self.inspect(new).await?.is_some_and(|new| new.state.is_up()) {
-            // Somebody removed the old one meanwhile: a sick container is better than none.
-            let PutBack::Failed { message, .. } = why else {
-                return Ok(Effects::default());
-            };
-            let message = format!("{message}; there is nothing to go back to");
-            return Err(Failed::blocked(FailureReason::Unhealthy, message).into());
-        }
-        match self.quieten(new).await {
-            Ok(()) => {}
-            Err(Trouble::Interrupted(interrupt)) => return Err(interrupt.into()),
-            // Removing kills what would not stop.
-            Err(trouble) => {
-                tracing::warn!(container = %journal.key, ?trouble, "the new container did not stop");
-            }
-        }
-        match self.tools.runtime.remove(new).await {
-            Ok(()) => {
-                self.append(vec![Record::ContainerGone { id: new.clone() }])
-                    .await?;
-            }
-            Err(error) => match self.trouble(error, FailureReason::RemoveFailed) {
-                Trouble::Interrupted(interrupt) => return Err(interrupt.into()),
-                // While it runs the old one must not; once it does not, the planner removes it later.
-                trouble if self.inspect(new).await?.is_some_and(|new| new.state.is_up()) => {
-                    return Err(trouble);
-                }
-                trouble => {
-                    tracing::warn!(container = %journal.key, ?trouble, "the new container stays, stopped");
-                }
-            },
-        }
-        let runs = self.restore_old(journal).await?;
-        self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
-        let PutBack::Failed { reason, message, own } = why else {
-            return Err(Trouble::Skipped {
-                because: SUPERSEDED.to_owned(),
-            });
-        };
-        let outcome = if runs {
-            "the previous container runs again"
-        } else {
-            "the previous container was put back"
-        };
-        // What is not its own fault passes, and is tried again when it is due. That its port is held is seen
-        // then before anything is stopped; what cannot be seen before costs a stop, and few are allowed.
-        let was_stopped = old.is_some_and(|old| !old.state.is_up());
-        Err(Failed {
-            reason: if *reason == FailureReason::Unhealthy {
-                FailureReason::RolledBack
-            } else {
-                *reason
-            },
-            message: format!("{message}; {outcome}"),
-            blocked: *own,
-            at_a_stop: was_stopped && journal.old_runs,
-        }
-        .into())
-    }
-
-    /// The old one under its name, with its policy, and running if it did. Whether it runs.
-    async fn restore_old(&mut self, journal: &ReplaceJournal) -> Result<bool, Interrupt> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match self.try_restore_old(journal).await {
-                Ok(runs) => return Ok(runs),
-                Err(Trouble::Interrupted(interrupt)) => return Err(interrupt),
-                Err(trouble) if attempt >= PUT_BACK_STARTS => {
-                    // The planner goes on: it renames and starts what should run.
-                    tracing::error!(container = %journal.key, ?trouble, "the previous container could not be put back");
-                    return Ok(false);
-                }
-                Err(trouble) => {
-                    tracing::warn!(container = %journal.key, ?trouble, "putting back is tried again");
-                    tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
-                }
-            }
-        }
-    }
-
-    async fn try_restore_old(&mut self, journal: &ReplaceJournal) -> Result<bool, Trouble> {
-        let Some(old) = self.inspect(&journal.old).await? else {
-            return Ok(false);
-        };
-        self.call_it(&old, &journal.old_name).await?;
-        self.set_policy(&old, journal.old_policy).await?;
-        if !journal.old_runs {
-            return Ok(false);
-        }
-        if !old.state.is_up() {
-            let started = self.tools.runtime.start(&journal.old).await;
-            started.map_err(|e| self.trouble(e, FailureReason::StartFailed))?;
-        }
-        let until = tokio::time::Instant::now() + PUT_BACK_WAIT;
-        while tokio::time::Instant::now() < until {
-            match self.inspect(&journal.old).await? {
-                Some(old) if old.state == ContainerState::Running => return Ok(true),
-                Some(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-                None => break,
-            }
-        }
-        Ok(false)
-    }
-
-    async fn call_it(&mut self, container: &ContainerDetail, name: &str) -> Result<(), Trouble> {
+    pub(super) async fn call_it(&mut self, container: &ContainerDetail, name: &str) -> Result<(), Trouble> {
         if container.name == name {
             return Ok(());
         }
@@ -408,7 +278,7 @@ impl Executor {
         renamed.map_err(|e| self.trouble(e, FailureReason::UpdateFailed))
     }
 
-    async fn set_policy(
+    pub(super) async fn set_policy(
         &mut self,
         container: &ContainerDetail,
         policy: RestartPolicy,

@@ -45,7 +45,7 @@ impl Executor {
         id: Option<&str>,
     ) -> Result<StepOutcome, Interrupt> {
         self.tools.counters.steps.add();
-        tracing::info!(workload = %step.workload, action = ?step.action, reason = ?step.reason, "step");
+        tracing::info!(%step, "begun");
         let snapshot = self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
         self.uninterrupted(&snapshot)?;
         let found = step

@@ -6,29 +6,37 @@ use crate::ledger::LedgerError;
 use crate::runtime::RuntimeError;
 
 /// Why a turn ended before its work was done. What was begun is journaled.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Interrupt {
     /// The engine does not answer.
-    Runtime(RuntimeError),
+    #[error("the engine does not answer")]
+    Runtime(#[source] RuntimeError),
     /// The engine came back in between: it may have restarted everything.
+    #[error("the engine was away in between")]
     Restarted,
     /// The ledger cannot be written, so nothing may be done.
-    Ledger(LedgerError),
+    #[error("the ledger cannot be written")]
+    Ledger(#[source] LedgerError),
     /// The agent stops.
+    #[error("the agent stops")]
     Stopping,
 }
 
 /// Why a step did not do what it should.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     /// Tried and failed.
+    #[error("{}: {}", .0.reason.as_str(), .0.message)]
     Failed(Failed),
     /// Refused without effect.
+    #[error("refused: {found}")]
     Precondition { found: String },
     /// Not done, and nobody's fault.
+    #[error("not done: {because}")]
     Skipped { because: String },
     /// Cut short; it is taken up again.
-    Interrupted(Interrupt),
+    #[error("cut short")]
+    Interrupted(#[source] Interrupt),
 }
 
 #[derive(Debug, Clone)]

@@ -42,6 +42,17 @@ pub(crate) enum ReplacePhase {
     PuttingBack { new: EngineId, why: PutBack },
 }
 
+impl std::fmt::Display for ReplacePhase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "making the new container",
+            Self::Switching { .. } => "switching over to the new container",
+            Self::Committing { .. } => "removing the old container",
+            Self::PuttingBack { .. } => "putting the old container back",
+        })
+    }
+}
+
 /// Why a new container was not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

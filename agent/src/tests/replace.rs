@@ -4,7 +4,7 @@ use longshore_plan::observed::{FailureReason, HostPort, Retry};
 use longshore_plan::spec::{Port, Protocol, RestartPolicy};
 
 use super::harness::*;
-use crate::runtime::sim::{Behaviour, Op, SimImage};
+use crate::runtime::sim::{Behaviour, Op, SimImage, by_hand};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_declared_runs_and_planning_again_finds_nothing_to_do() {
@@ -244,4 +244,29 @@ async fn a_port_somebody_else_holds_costs_the_old_one_no_stop_and_heals() {
     world.seconds(40).await;
     world.converge(&desired).await;
     assert_eq!(world.machine.container("hello.web").unwrap().image, "hello:2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_looked_at_while_it_is_being_made_is_not_called_adopted() {
+    let mut world = World::new().await;
+    world
+        .machine
+        .load("hello:1", SimImage::new("1", Behaviour::default()));
+    world.machine.run(&by_hand("restless", "hello:1")).unwrap();
+    // Something happens all the time, so that the device is looked at all the time.
+    let machine = world.machine.clone();
+    let restless = tokio::spawn(async move {
+        loop {
+            machine.stop_by_hand("restless").unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(7)).await;
+            machine.start_by_hand("restless").unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(7)).await;
+        }
+    });
+    for round in 0..20 {
+        let image = ["hello:1", "hello:2"][round % 2];
+        world.converge(&hello(image)).await;
+    }
+    restless.abort();
+    assert_eq!(world.snapshot().counters.adopted, 0);
 }

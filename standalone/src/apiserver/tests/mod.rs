@@ -3,6 +3,7 @@
 mod client;
 mod durability;
 mod kubectl;
+mod refusals;
 mod requests;
 mod toy;
 mod watches;

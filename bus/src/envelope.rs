@@ -50,7 +50,8 @@ pub struct CommandEnvelope {
     pub actor: String,
     /// RFC 3339, for people. Never compared.
     pub issued_at: String,
-    /// How long it may wait and work, in milliseconds, counted on the agent's monotonic clock.
+    /// How long it may wait to be taken, in milliseconds. What it waited in the broker is taken off by
+    /// MQTT's message expiry, so no clocks are compared; what was taken is worked on however long that is.
     pub ttl_ms: u64,
     /// Who decided, for plans.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
 //! What Longshore needs of a message bus: MQTT 5's publish and subscribe, and nothing an engine could
-//! not give. The in-memory bus and the MQTT client implement the same trait and pass the same suite.
+//! not give. In this release the in-memory bus is the only one that implements it.
 
 use std::time::Duration;
 

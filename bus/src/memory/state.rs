@@ -18,7 +18,7 @@ pub(super) struct State {
     random: SmallRng,
     clients: BTreeMap<u64, Client>,
     next_session: u64,
-    retained: BTreeMap<String, Message>,
+    retained: BTreeMap<String, Held>,
     pending: BinaryHeap<Reverse<Pending>>,
     next_pending: u64,
     pub(super) counters: Counters,
@@ -43,33 +43,49 @@ enum Reach {
     Gone,
 }
 
+/// A message that waits in the broker.
+struct Held {
+    message: Message,
+    since: Instant,
+}
+
+impl Held {
+    /// The message as it leaves the broker at `at`: its time to live less what it waited, as MQTT 5 has it;
+    /// `None` when nothing is left.
+    fn leaving(&self, at: Instant) -> Option<Message> {
+        let mut message = self.message.clone();
+        if let Some(expiry) = &mut message.properties.message_expiry {
+            *expiry = expiry.checked_sub(at.saturating_duration_since(self.since))?;
+            if expiry.is_zero() {
+                return None;
+            }
+        }
+        Some(message)
+    }
+}
+
 /// A delivery under way. Ordered by time, then by when it was queued.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pending {
     due: Instant,
     order: u64,
-    expires: Option<Instant>,
     session: u64,
-    message: OrderlessMessage,
+    held: Held,
 }
 
-/// A message inside [`Pending`], where only time and order decide.
-struct OrderlessMessage(Message);
-
-impl PartialEq for OrderlessMessage {
-    fn eq(&self, _: &Self) -> bool {
-        true
+impl PartialEq for Pending {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
     }
 }
-impl Eq for OrderlessMessage {}
-impl PartialOrd for OrderlessMessage {
+impl Eq for Pending {}
+impl PartialOrd for Pending {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for OrderlessMessage {
-    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
+impl Ord for Pending {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.order).cmp(&(other.due, other.order))
     }
 }
 
@@ -161,9 +177,9 @@ impl State {
         {
             client.reach = Reach::Connected;
             client.link.send_replace(LinkState::Connected);
-            let retained: Vec<_> = self.retained.values().cloned().collect();
-            for message in &retained {
-                client.offer(message, &mut self.counters);
+            let now = Instant::now();
+            for message in self.retained.values().filter_map(|held| held.leaving(now)) {
+                client.offer(&message, &mut self.counters);
             }
         }
     }
@@ -220,9 +236,10 @@ impl State {
         }
         let owned: Vec<String> = filters.iter().map(|f| (*f).to_owned()).collect();
         client.subscriptions.retain(|(_, queue)| !queue.is_closed());
-        for message in self.retained.values() {
+        let now = Instant::now();
+        for message in self.retained.values().filter_map(|held| held.leaving(now)) {
             if owned.iter().any(|f| matches(f, &message.topic)) {
-                count_delivery(sender.try_send(message.clone()).is_ok(), &mut self.counters);
+                count_delivery(sender.try_send(message).is_ok(), &mut self.counters);
             }
         }
         client.subscriptions.push((owned, sender.clone()));
@@ -235,7 +252,11 @@ impl State {
             if message.payload.is_empty() {
                 self.retained.remove(&message.topic);
             } else {
-                self.retained.insert(message.topic.clone(), message.clone());
+                let held = Held {
+                    message: message.clone(),
+                    since: now,
+                };
+                self.retained.insert(message.topic.clone(), held);
             }
         }
         let subscribers: Vec<u64> = self
@@ -280,9 +301,11 @@ impl State {
             self.pending.push(Reverse(Pending {
                 due: now + wait,
                 order,
-                expires: message.properties.message_expiry.map(|e| now + e),
                 session,
-                message: OrderlessMessage(message.clone()),
+                held: Held {
+                    message: message.clone(),
+                    since: now,
+                },
             }));
         }
     }
@@ -316,10 +339,9 @@ impl State {
             let Some(Reverse(pending)) = self.pending.pop() else {
                 break;
             };
-            if pending.expires.is_some_and(|expires| expires < pending.due) {
-                self.counters.lost += 1;
-            } else {
-                self.deliver(pending.session, &pending.message.0);
+            match pending.held.leaving(pending.due) {
+                None => self.counters.lost += 1,
+                Some(message) => self.deliver(pending.session, &message),
             }
         }
         let next_delivery = self.pending.peek().map(|Reverse(p)| p.due);

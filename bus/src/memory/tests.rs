@@ -228,3 +228,64 @@ async fn a_second_client_of_the_same_id_takes_the_session() {
             .is_err()
     );
 }
+
+/// What is left of a message's time to live when it comes, and how long that took; `None` if it was lost.
+async fn left_of(expiry: Duration, delay: Duration) -> Option<(Duration, Duration)> {
+    let broker = MemoryBroker::new(BrokerConfig {
+        faults: Faults {
+            delay,
+            ..Faults::NONE
+        },
+        ..BrokerConfig::default()
+    });
+    let controller = client(&broker, "controller", Access::Controller);
+    let agent = client(&broker, "default.dev1", Access::Device(device()));
+    let filters = device_filters_of(&device());
+    let mut commands = agent.subscribe(&[&filters[0]]).await.unwrap();
+    let mut command = message("longshore/v1/default.dev1/cmd/x", "do");
+    command.properties.message_expiry = Some(expiry);
+    let sent = tokio::time::Instant::now();
+    controller.publish(command).await.unwrap();
+    let came = tokio::time::timeout(delay + Duration::from_secs(1), commands.recv()).await;
+    let came = came.ok()??;
+    Some((came.properties.message_expiry.unwrap(), sent.elapsed()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_messages_time_to_live_goes_on_while_the_broker_holds_it() {
+    let minute = Duration::from_secs(60);
+    assert_eq!(
+        left_of(minute, Duration::ZERO).await,
+        Some((minute, Duration::ZERO))
+    );
+    let (left, took) = left_of(minute, Duration::from_secs(50)).await.unwrap();
+    assert!(took > Duration::from_secs(1), "the seed delays it: {took:?}");
+    // The clock of the runtime ticks in milliseconds.
+    assert!(
+        left.abs_diff(minute - took) <= Duration::from_millis(1),
+        "{left:?} {took:?}"
+    );
+    assert_eq!(
+        left_of(Duration::from_secs(1), Duration::from_secs(50)).await,
+        None
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retained_message_lives_no_longer_than_it_may() {
+    let broker = MemoryBroker::new(BrokerConfig::default());
+    let agent = client(&broker, "default.dev1", Access::Device(device()));
+    let mut birth = message("longshore/v1/default.dev1/evt/birth", "here");
+    birth.properties.retain = true;
+    birth.properties.message_expiry = Some(Duration::from_secs(60));
+    agent.publish(birth).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let controller = client(&broker, "controller", Access::Controller);
+    let mut events = controller.subscribe(&[CONTROLLER_FILTER]).await.unwrap();
+    let came = events.recv().await.unwrap();
+    assert_eq!(came.properties.message_expiry, Some(Duration::from_secs(40)));
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let mut late = controller.subscribe(&[CONTROLLER_FILTER]).await.unwrap();
+    let came = tokio::time::timeout(Duration::from_secs(1), late.recv()).await;
+    assert!(came.is_err(), "{came:?}");
+}

@@ -19,6 +19,11 @@ const FORMAT: &[u8] = b"longshore-apiserver/1";
 /// Everything is served from memory, so redb needs no page cache to speak of.
 const PAGE_CACHE: usize = 8 << 20;
 
+/// What helps where a store is lost. Its site's identity is lost with it, and a device keeps to its site.
+const START_ANEW: &str = "restore a backup of it; without one, move it away together with the agent's folder of \
+     every device of this site, start with an empty one, remove by hand the containers with the label \
+     longshore.dev/site (they run on until then), and apply your manifests again";
+
 /// One change on its way to disk.
 #[derive(Debug, Clone)]
 pub(crate) struct Persist {
@@ -54,10 +59,7 @@ pub enum OpenStoreError {
         path: PathBuf,
     },
     /// The file is damaged, or never was a store.
-    #[error(
-        "the store {path} is damaged or not a Longshore store: move it away and start again with an empty one \
-         (devices keep running; apply your manifests again), or restore a backup of it"
-    )]
+    #[error("the store {path} is damaged or not a Longshore store: {}", START_ANEW)]
     Damaged {
         /// The store's file.
         path: PathBuf,
@@ -77,9 +79,7 @@ pub enum OpenStoreError {
         expected: String,
     },
     /// One object in the file is not JSON.
-    #[error(
-        "the store {path} holds an unreadable object {key}: restore a backup, or move the file away and start empty"
-    )]
+    #[error("the store {path} holds an unreadable object {key}: {}", START_ANEW)]
     Object {
         /// The store's file.
         path: PathBuf,

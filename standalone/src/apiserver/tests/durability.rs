@@ -114,6 +114,7 @@ async fn a_torn_file_is_damage_not_a_panic() {
     }
     server.close().await;
     let whole = std::fs::read(&path).unwrap();
+    let mut damaged = Vec::new();
     for (at, length) in [(4096, 4096), (8192, 40_960), (whole.len() / 2, 4096)] {
         let mut torn = whole.clone();
         let end = (at + length).min(torn.len());
@@ -129,6 +130,16 @@ async fn a_torn_file_is_damage_not_a_panic() {
                 ),
                 "{error:?}"
             );
+            damaged
+                .extend(matches!(error, OpenError::Store(OpenStoreError::Damaged { .. })).then_some(error));
         }
+    }
+    // With the store the site's identity is gone, and its devices refuse another one: an empty store alone
+    // helps nobody.
+    let OpenError::Store(words) = damaged.first().unwrap() else {
+        panic!("{damaged:?}")
+    };
+    for needed in ["restore a backup", "agent's folder", "longshore.dev/site"] {
+        assert!(words.to_string().contains(needed), "{words}");
     }
 }

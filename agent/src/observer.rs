@@ -1,7 +1,7 @@
 //! What is really there: lists containers, inspects ours, and builds the snapshot everything is decided on.
 //!
-//! Woken by engine events (debounced), by the executor after every step, and every minute as the base:
-//! events may get lost. What the periodic pass finds and no event announced is counted; it should be zero.
+//! Woken by engine events (debounced), by the executor before every step and at a plan's end, and every
+//! minute as the base: events may get lost. What the periodic pass finds and no event announced is counted; it should be zero.
 //! Nothing in the snapshot ticks: a device on which nothing happens has equal snapshots.
 //!
 //! Does not decide and does not change anything on the device; it writes to the ledger what it found to be

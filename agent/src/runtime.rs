@@ -1,5 +1,5 @@
 //! The narrow view of a container engine. One trait; Docker and a simulated engine implement it and pass
-//! one suite (tests/suite/runtime). Decisions are made above it: an implementation translates.
+//! one suite (tests/suite/runtime_contract). Decisions are made above it: an implementation translates.
 //!
 //! Every call is safe to repeat. Futures may be dropped at any moment (a cancelled pull); the engine's
 //! state is then read again, never assumed.
@@ -92,7 +92,7 @@ pub trait Runtime: Send + Sync + 'static {
         timeout: Duration,
     ) -> Result<ExecResult, RuntimeError>;
 
-    /// The last `lines` lines it wrote (both streams), at most 16 KiB: for the message of a failure.
+    /// The last `lines` lines it wrote (both streams), at most 16 KiB.
     async fn log_tail(&self, id: &EngineId, lines: usize) -> Result<String, RuntimeError>;
 
     /// The bound sockets of the device that keep others from a port, published ports of containers among
@@ -168,7 +168,7 @@ pub struct ContainerSummary {
     pub id: EngineId,
     pub name: String,
     pub labels: BTreeMap<String, String>,
-    /// Published or exposed by the host network as far as the engine knows.
+    /// Published and bound just now. What a program on the host's network listens on no engine knows.
     pub host_ports: Vec<HostPort>,
 }
 
@@ -187,7 +187,7 @@ pub struct ContainerDetail {
     pub image_id: String,
     /// What it does.
     pub state: ContainerState,
-    /// The image's HEALTHCHECK, where it has one: `Some(true)` healthy, `Some(false)` unhealthy.
+    /// What the image's HEALTHCHECK says, where it has one.
     pub engine_health: Option<EngineHealth>,
     /// Its first process, 0 when it does not run.
     pub pid: u32,
@@ -290,7 +290,7 @@ pub struct CreateRequest {
     pub alias: String,
     /// Our labels, beside the spec's.
     pub labels: BTreeMap<String, String>,
-    /// Seconds between the stop signal and SIGKILL.
+    /// Between the stop signal and SIGKILL.
     pub stop_grace_period: Duration,
 }
 

@@ -147,13 +147,14 @@ pub mod error_code {
     pub const UNSUPPORTED_ACTION: &str = "UnsupportedAction";
     /// The precondition did not hold; nothing was done.
     pub const PRECONDITION_FAILED: &str = "PreconditionFailed";
-    /// The agent was killed in the middle; details say what is seen now.
+    /// The agent was killed in the middle; details say what is seen now. Not sent by this release's agent,
+    /// which finishes what was interrupted and answers that.
     pub const INTERRUPTED: &str = "Interrupted";
     /// It waited longer than its time to live.
     pub const EXPIRED: &str = "Expired";
     /// The ledger could not be written, so nothing was done.
     pub const LEDGER_UNAVAILABLE: &str = "LedgerUnavailable";
-    /// The runtime does not answer.
+    /// The runtime does not answer. Not sent by this release's agent, which waits for it.
     pub const RUNTIME_UNAVAILABLE: &str = "RuntimeUnavailable";
     /// Not readable as what it should be.
     pub const MALFORMED: &str = "Malformed";

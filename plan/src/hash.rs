@@ -20,8 +20,8 @@ impl SpecHash {
     /// The version this code computes.
     pub const VERSION: &'static str = "v1";
 
-    /// Whether this code could have computed it. A hash of another version is compared field by field
-    /// and adopted, never a reason to replace.
+    /// Whether this code could have computed it. A container with a hash of another version is taken for
+    /// what is desired, and only its [`ContainerConfig`] is compared: it is never a reason to replace.
     pub fn is_known_version(&self) -> bool {
         self.0
             .split_once(':')

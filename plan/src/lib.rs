@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The controller plans from reports; the agent plans alone, with the same code, while it is
-//! unsupervised. See DESIGN in docs/architecture.md.
+//! unsupervised. See docs/architecture.md.
 
 pub mod desired;
 pub mod hash;

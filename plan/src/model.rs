@@ -1,6 +1,9 @@
-//! A device in miniature: an engine, a ledger and an executor that carries out steps one at a time the
-//! way the agent does, down to the single engine call. Tests run plans against it, let calls fail, and
-//! pull the plug between any two calls.
+//! A device in miniature: an engine, a ledger and an executor that carries out steps one at a time, down
+//! to the single engine call. Tests run plans against it, let calls fail, and pull the plug between any
+//! two calls.
+//!
+//! It proves plans, and not the agent, from which it differs where that is simpler: its replace goes back
+//! where the agent goes forward, and blocks less (see docs/adr/0007-replace-next-and-prev.md).
 //!
 //! What survives a crash is what would: the engine's objects ([`ModelDevice::observed`] shows them) and the
 //! journal. What it promises is checked while it runs: see [`ModelDevice::broken`].

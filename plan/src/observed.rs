@@ -92,8 +92,8 @@ pub struct ObservedContainer {
     pub health: Health,
     /// The changeable part, read back from the engine and brought into the model's form.
     pub config: ContainerConfig,
-    /// The host ports it publishes, sorted: bound while it is up, and what it would bind when started.
-    /// Of a container of another hash than the desired one nothing else tells what it holds.
+    /// The host ports it has bound, sorted; none while it is not up. Of a container of another hash than
+    /// the desired one nothing else tells what it holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_ports: Vec<HostPort>,
     /// How often the engine or the agent restarted it.

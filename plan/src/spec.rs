@@ -32,7 +32,7 @@ pub struct ContentDigest(pub String);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContentRef {
-    /// What to ask for and what to check the answer against.
+    /// What to ask for. The agent has no key to check the answer with: it trusts its controller.
     pub digest: ContentDigest,
     /// Whether it came from a Secret, and is masked wherever the container's environment is shown.
     #[serde(default, skip_serializing_if = "is_false")]

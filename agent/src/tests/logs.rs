@@ -1,8 +1,9 @@
 //! What an operator reads in the agent's log.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -12,9 +13,22 @@ use super::harness::*;
 use crate::runtime::RuntimeErrorKind;
 use crate::runtime::sim::{Crash, Fault, Op, Phase};
 
-/// Keeps the lines of this crate.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    /// The lines of this crate, on the thread of a test that keeps them.
+    static KEPT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// One for the process: tracing asks whichever thread comes to a line first whether it is wanted, and
+/// remembers the answer for all of them.
+struct Lines;
+
+impl Lines {
+    fn keep() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| tracing::subscriber::set_global_default(Self).unwrap());
+        KEPT.set(Some(Vec::new()));
+    }
+}
 
 struct Line(String);
 
@@ -36,7 +50,7 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        KEPT.with_borrow_mut(|kept| kept.iter_mut().for_each(|lines| lines.push(line.0.clone())));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -54,8 +68,7 @@ impl Subscriber for Lines {
 
 #[tokio::test(start_paused = true)]
 async fn lines_say_what_is_done_in_the_words_of_a_plan_and_show_no_structures() {
-    let lines = Lines::default();
-    let _kept = tracing::subscriber::set_default(lines.clone());
+    Lines::keep();
     let mut world = World::new().await;
     world.converge(&hello("hello:1")).await;
     // A replace that is cut short, goes on, cannot start the new one, and has trouble with going back.
@@ -76,7 +89,7 @@ async fn lines_say_what_is_done_in_the_words_of_a_plan_and_show_no_structures() 
     world.drive(&hello("hello:2"), 60).await;
     world.machine.clear_hook();
     world.drive(&hello("hello:2"), 60).await;
-    let lines = lines.0.lock().unwrap();
+    let lines = KEPT.take().unwrap();
     for expected in [
         "step=replace hello.web, because its declaration changed",
         "phase=switching over to the new container",

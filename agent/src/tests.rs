@@ -9,6 +9,7 @@ mod endings;
 mod faults;
 mod harness;
 mod jobs;
+mod late_plans;
 mod lifecycle;
 mod logs;
 mod replace;

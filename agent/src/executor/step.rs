@@ -3,8 +3,8 @@
 use longshore_plan::desired::{DesiredContainer, DesiredSet, DesiredWorkload};
 use longshore_plan::hash::{SpecHash, config_digest};
 use longshore_plan::names::{ContainerKey, DnsLabel, EngineId};
-use longshore_plan::observed::{FailureReason, ObservedContainer};
-use longshore_plan::step::{Action, Precondition, Step, StepOutcome};
+use longshore_plan::observed::{ContainerState, FailureReason, ObservedContainer};
+use longshore_plan::step::{Action, Precondition, Reason, Step, StepOutcome};
 
 use super::{Executor, Failed, Interrupt, Trouble};
 use crate::answers::{Answer, short};
@@ -52,7 +52,19 @@ impl Executor {
             .container()
             .and_then(|key| pick(snapshot.of(&key), &step.precondition).cloned());
         let concerning = concerning(desired, step, found.as_ref());
-        let result = match self.precondition(step, found.as_ref()) {
+        let others: Vec<&ObservedContainer> = match (step.container(), &found) {
+            (Some(key), Some(found)) => snapshot
+                .observed
+                .containers
+                .iter()
+                .filter(|c| c.key == key && c.id != found.id)
+                .collect(),
+            _ => Vec::new(),
+        };
+        let ready = self
+            .precondition(step, found.as_ref())
+            .and_then(|()| still_right(step, found.as_ref(), &others));
+        let result = match ready {
             Ok(()) => self.act(desired, step, found.as_ref(), id).await,
             Err(trouble) => Err(trouble),
         };
@@ -275,6 +287,37 @@ impl Executor {
     /// One container as it is now. An engine that cannot even tell that is as good as away.
     pub(super) async fn inspect(&self, id: &EngineId) -> Result<Option<ContainerDetail>, Interrupt> {
         self.tools.runtime.inspect(id).await.map_err(Interrupt::Runtime)
+    }
+}
+
+/// Whether what the step was planned for still holds beyond the object's id. A plan can be made from a report
+/// of the middle of a replace and arrive after its end: what was one too many then may be the only one now.
+fn still_right(
+    step: &Step,
+    found: Option<&ObservedContainer>,
+    others: &[&ObservedContainer],
+) -> Result<(), Trouble> {
+    let Some(found) = found else { return Ok(()) };
+    let another_runs = others.iter().any(|c| c.state.is_up());
+    match (&step.action, &step.reason) {
+        (Action::RemoveContainer { .. }, Reason::Duplicate) if others.is_empty() => {
+            Err(precondition("it is the only one of its container"))
+        }
+        (Action::RemoveContainer { .. }, Reason::Duplicate) if found.state.is_up() && !another_runs => {
+            Err(precondition("it is the only one of its container that runs"))
+        }
+        (Action::RemoveContainer { .. }, Reason::Drifted { .. } | Reason::Changed | Reason::Retry)
+            if found.state != ContainerState::Dead =>
+        {
+            Err(precondition("it is not dead any more"))
+        }
+        (Action::StartContainer { .. }, _) if another_runs => {
+            Err(precondition("another one of its container runs"))
+        }
+        (Action::ReplaceContainer { .. }, _) if !others.is_empty() => {
+            Err(precondition("another one of its container is there"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -175,6 +175,11 @@ impl ControllerHandle {
         }
     }
 
+    /// Whether it still runs; [`ControllerHandle::ended`] says why not.
+    pub fn is_running(&self) -> bool {
+        !self.abort.is_finished()
+    }
+
     /// The site's uid: part of every fence, and a label of every container.
     pub fn site(&self) -> &str {
         &self.site

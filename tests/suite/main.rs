@@ -3,3 +3,4 @@
 mod e2e;
 mod harness_smoke;
 mod runtime_contract;
+mod sim;

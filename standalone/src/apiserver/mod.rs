@@ -44,7 +44,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use clock::{Clock, RandomUids, SystemClock, Uids, suffix_from};
-pub use kinds::ServeKindError;
+pub use kinds::{Kinds, ServeKindError};
 pub use store::{Backing, OpenStoreError};
 
 use admit::Context;
@@ -79,7 +79,7 @@ impl Token {
 /// What an API server is made of.
 pub struct Config {
     /// The custom kinds to serve. Installed at start, read-only afterwards.
-    pub crds: Vec<CustomResourceDefinition>,
+    pub kinds: Kinds,
     /// Where objects are kept.
     pub backing: Backing,
     /// What network clients must present. Without one, only in-process clients get in.
@@ -92,9 +92,9 @@ pub struct Config {
 
 impl Config {
     /// A server for these kinds on the machine's clock, open to in-process clients only.
-    pub fn new(crds: Vec<CustomResourceDefinition>, backing: Backing) -> Self {
+    pub fn new(kinds: impl Into<Kinds>, backing: Backing) -> Self {
         Self {
-            crds,
+            kinds: kinds.into(),
             backing,
             token: None,
             clock: Arc::new(SystemClock),
@@ -143,21 +143,21 @@ impl ApiServer {
     /// (garbage collection, namespace deletion, expiry of events).
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let Config {
-            crds,
+            kinds,
             backing,
             token,
             clock,
             uids,
         } = config;
         let sources = Sources { clock, uids };
-        let registry = Arc::new(Registry::new(&crds).map_err(OpenError::Kind)?);
+        let registry = kinds.registry().map_err(OpenError::Kind)?;
         let seed = u64::try_from(sources.now().as_microsecond()).unwrap_or(1);
         let tables = registry.all().map(|resource| &resource.table);
         let store = Store::open(backing, seed, tables)
             .await
             .map_err(OpenError::Store)?;
         let stop = CancellationToken::new();
-        bootstrap(&store, &registry, &sources, &crds)
+        bootstrap(&store, &registry, &sources, kinds.crds())
             .await
             .map_err(|error| OpenError::Bootstrap {
                 why: error.to_string(),

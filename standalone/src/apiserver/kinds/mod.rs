@@ -10,7 +10,7 @@ mod jsonpath;
 pub(crate) mod rules;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
@@ -148,6 +148,45 @@ pub enum ServeKindError {
         /// Its path.
         path: String,
     },
+}
+
+/// The custom kinds a server serves. Compiling their schemas takes longer than anything else at a start, so
+/// it is done once for all clones: servers of one process may share it.
+#[derive(Clone)]
+pub struct Kinds {
+    shared: Arc<SharedKinds>,
+}
+
+struct SharedKinds {
+    crds: Vec<CustomResourceDefinition>,
+    registry: OnceLock<Arc<Registry>>,
+}
+
+impl From<Vec<CustomResourceDefinition>> for Kinds {
+    fn from(crds: Vec<CustomResourceDefinition>) -> Self {
+        Self {
+            shared: Arc::new(SharedKinds {
+                crds,
+                registry: OnceLock::new(),
+            }),
+        }
+    }
+}
+
+impl Kinds {
+    pub(super) fn crds(&self) -> &[CustomResourceDefinition] {
+        &self.shared.crds
+    }
+
+    /// The compiled kinds, with the core ones.
+    pub(super) fn registry(&self) -> Result<Arc<Registry>, ServeKindError> {
+        if let Some(compiled) = self.shared.registry.get() {
+            return Ok(compiled.clone());
+        }
+        let compiled = Arc::new(Registry::new(&self.shared.crds)?);
+        // Two that compile at the same time come to the same.
+        Ok(self.shared.registry.get_or_init(|| compiled).clone())
+    }
 }
 
 /// Everything served, by group and version.

@@ -1,0 +1,395 @@
+//! What can happen in a schedule, and how one is drawn from its seed.
+//!
+//! Every act is complete in itself and harmless where it does not apply (removing by hand what is not there),
+//! so that acts can be left out of a failing schedule to find the ones that matter.
+
+use std::time::Duration;
+
+use longshore_agent::runtime::RuntimeErrorKind;
+use longshore_agent::runtime::sim::{Crash, Op, Phase};
+use rand::Rng;
+use rand::rngs::SmallRng;
+
+use super::faults::{Strike, Trap};
+use super::wishes::{Image, Policy};
+
+/// Something that happens. Numbers pick among what is there.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Act {
+    // The user.
+    Declare {
+        workload: u32,
+    },
+    NewImage {
+        of: u32,
+        image: Image,
+    },
+    NewNote {
+        of: u32,
+        note: u32,
+    },
+    Memory {
+        of: u32,
+        mebibytes: u32,
+    },
+    Policy {
+        of: u32,
+        policy: Policy,
+    },
+    Suspend {
+        workload: u32,
+        suspend: bool,
+    },
+    Delete {
+        workload: u32,
+    },
+    /// The object vanishes while no controller looks, as in a restored backup.
+    Lose {
+        workload: u32,
+    },
+    PauseDevice {
+        paused: bool,
+    },
+    Retry {
+        workload: u32,
+    },
+    // The site's parts.
+    EndAgent {
+        in_order: bool,
+        back_after: Duration,
+    },
+    EndController {
+        in_order: bool,
+        back_after: Duration,
+    },
+    CutAgent {
+        silently: bool,
+        lasts: Duration,
+    },
+    CutController {
+        silently: bool,
+        lasts: Duration,
+    },
+    BadBus {
+        lose: f64,
+        duplicate: f64,
+        delay: Duration,
+        lasts: Duration,
+    },
+    DiskFull {
+        lasts: Duration,
+    },
+    RegistryAway {
+        lasts: Duration,
+    },
+    // The engine.
+    CrashEngine {
+        crash: Crash,
+        back_after: Duration,
+    },
+    StopEngine {
+        back_after: Duration,
+    },
+    FreezeEngine {
+        lasts: Duration,
+    },
+    LoseEvents {
+        lasts: Duration,
+    },
+    BreakEventStreams,
+    SetTrap(Trap),
+    // A person at the device.
+    RemoveByHand {
+        of: u32,
+    },
+    StopByHand {
+        of: u32,
+    },
+    PauseByHand {
+        of: u32,
+    },
+    RenameByHand {
+        of: u32,
+    },
+    UpdateByHand {
+        of: u32,
+    },
+    DisconnectByHand {
+        of: u32,
+    },
+    ExitByItself {
+        of: u32,
+        code: i64,
+    },
+    RunForeign {
+        like_ours: bool,
+    },
+}
+
+/// What kinds of trouble a round brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Climate {
+    /// The user changes nothing, only agents, controllers and the bus come and go: nothing may restart.
+    Restless,
+    /// Changes, while parts of the site die and messages are lost.
+    Changes,
+    /// Everything at once.
+    Stormy,
+}
+
+/// One round: acts with the time before each.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Round {
+    pub(super) climate: Climate,
+    pub(super) acts: Vec<(Duration, Act)>,
+}
+
+/// Everything a schedule does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Schedule {
+    /// Decides the shapes of the workloads.
+    pub(super) variant: u32,
+    pub(super) rounds: Vec<Round>,
+}
+
+impl Schedule {
+    pub(super) fn draw(random: &mut SmallRng) -> Self {
+        let mut rounds = vec![Round {
+            climate: Climate::Changes,
+            acts: first_acts(random),
+        }];
+        for _ in 0..random.random_range(1..=2) {
+            rounds.push(round(random));
+        }
+        Self {
+            variant: random.random(),
+            rounds,
+        }
+    }
+}
+
+fn first_acts(random: &mut SmallRng) -> Vec<(Duration, Act)> {
+    let mut acts = vec![(Duration::from_secs(1), Act::Declare { workload: 0 })];
+    if random.random_bool(0.5) {
+        acts.push((pause(random), Act::Declare { workload: 1 }));
+    }
+    if random.random_bool(0.3) {
+        acts.push((pause(random), site_act(random)));
+    }
+    acts
+}
+
+fn round(random: &mut SmallRng) -> Round {
+    let climate = match random.random_range(0..10) {
+        0..2 => Climate::Restless,
+        2..6 => Climate::Changes,
+        _ => Climate::Stormy,
+    };
+    let acts = (0..random.random_range(3..=8)).map(|_| {
+        let act = match (climate, random.random_range(0..10)) {
+            (Climate::Restless, _) | (Climate::Changes, 0..4) | (Climate::Stormy, 0..2) => site_act(random),
+            (Climate::Changes, _) | (Climate::Stormy, 2..5) => user_act(random),
+            (Climate::Stormy, 5..8) => engine_act(random),
+            (Climate::Stormy, _) => hand_act(random),
+        };
+        (pause(random), act)
+    });
+    Round {
+        climate,
+        acts: acts.collect(),
+    }
+}
+
+/// Mostly short, so that things meet each other.
+fn pause(random: &mut SmallRng) -> Duration {
+    let most = match random.random_range(0..10) {
+        0..3 => 100,
+        3..7 => 3_000,
+        7..9 => 15_000,
+        _ => 60_000,
+    };
+    Duration::from_millis(random.random_range(0..most))
+}
+
+fn lasts(random: &mut SmallRng, most_seconds: u64) -> Duration {
+    let most = if random.random_bool(0.5) {
+        3_000
+    } else {
+        most_seconds * 1000
+    };
+    Duration::from_millis(random.random_range(100..=most))
+}
+
+fn user_act(random: &mut SmallRng) -> Act {
+    let pick = random.random();
+    match random.random_range(0..24) {
+        0..4 => Act::NewImage {
+            of: pick,
+            image: Image::Good(random.random_range(1..=4)),
+        },
+        4..8 => Act::NewImage {
+            of: pick,
+            image: [
+                Image::Sick,
+                Image::Crashing,
+                Image::NoStart,
+                Image::NoCreate,
+                Image::Absent,
+            ][random.random_range(0..5)],
+        },
+        8..11 => Act::NewNote {
+            of: pick,
+            note: random.random_range(0..3),
+        },
+        11..13 => Act::Memory {
+            of: pick,
+            mebibytes: [32, 64, 128][random.random_range(0..3)],
+        },
+        13..15 => Act::Policy {
+            of: pick,
+            policy: [Policy::Always, Policy::UnlessStopped, Policy::OnFailure][random.random_range(0..3)],
+        },
+        15..17 => Act::Suspend {
+            workload: pick,
+            suspend: random.random_bool(0.6),
+        },
+        17..19 => Act::PauseDevice {
+            paused: random.random_bool(0.6),
+        },
+        19 => Act::Delete { workload: pick },
+        20 => Act::Lose { workload: pick },
+        21 => Act::Retry { workload: pick },
+        _ => Act::Declare { workload: pick },
+    }
+}
+
+fn site_act(random: &mut SmallRng) -> Act {
+    let (in_order, silently) = (random.random_bool(0.3), random.random_bool(0.5));
+    match random.random_range(0..14) {
+        0..3 => Act::EndAgent {
+            in_order,
+            back_after: lasts(random, 60),
+        },
+        3..5 => Act::EndController {
+            in_order,
+            back_after: lasts(random, 60),
+        },
+        5..7 => Act::CutAgent {
+            silently,
+            lasts: lasts(random, 90),
+        },
+        7 => Act::CutController {
+            silently,
+            lasts: lasts(random, 90),
+        },
+        8..10 => Act::BadBus {
+            lose: [0.0, 0.1, 0.5][random.random_range(0..3)],
+            duplicate: [0.0, 0.3][random.random_range(0..2)],
+            delay: Duration::from_millis([0, 200, 3000][random.random_range(0..3)]),
+            lasts: lasts(random, 60),
+        },
+        10 => Act::LoseEvents {
+            lasts: lasts(random, 60),
+        },
+        11 => Act::BreakEventStreams,
+        _ => Act::SetTrap(Trap {
+            op: None,
+            left: random.random_range(1..=12),
+            phase: phase(random),
+            strike: Strike::AgentDies,
+            back_after: lasts(random, 30),
+        }),
+    }
+}
+
+fn phase(random: &mut SmallRng) -> Phase {
+    if random.random_bool(0.5) {
+        Phase::Before
+    } else {
+        Phase::After
+    }
+}
+
+fn crash(random: &mut SmallRng) -> Crash {
+    if random.random_bool(0.5) {
+        Crash::ContainersDie
+    } else {
+        Crash::ContainersLiveOn
+    }
+}
+
+fn engine_act(random: &mut SmallRng) -> Act {
+    match random.random_range(0..10) {
+        0 => Act::CrashEngine {
+            crash: crash(random),
+            back_after: lasts(random, 20),
+        },
+        1 => Act::StopEngine {
+            back_after: lasts(random, 20),
+        },
+        2 => Act::FreezeEngine {
+            lasts: lasts(random, 70),
+        },
+        3 => Act::DiskFull {
+            lasts: lasts(random, 60),
+        },
+        4 => Act::RegistryAway {
+            lasts: lasts(random, 60),
+        },
+        _ => Act::SetTrap(Trap {
+            op: [None, Some(OPS[random.random_range(0..OPS.len())])][random.random_range(0..2)],
+            left: random.random_range(1..=6),
+            phase: phase(random),
+            strike: strike(random),
+            back_after: lasts(random, 20),
+        }),
+    }
+}
+
+const OPS: [Op; 8] = [
+    Op::Pull,
+    Op::Create,
+    Op::Start,
+    Op::Stop,
+    Op::Rename,
+    Op::Update,
+    Op::Remove,
+    Op::CreateNetwork,
+];
+
+fn strike(random: &mut SmallRng) -> Strike {
+    match random.random_range(0..8) {
+        0 => Strike::AgentDies,
+        1..3 => Strike::EngineDies(crash(random)),
+        3 => Strike::BothDie,
+        4 => Strike::Hang,
+        _ => Strike::Error(
+            [
+                RuntimeErrorKind::Unavailable,
+                RuntimeErrorKind::Timeout,
+                RuntimeErrorKind::Conflict,
+                RuntimeErrorKind::DiskFull,
+                RuntimeErrorKind::Other,
+            ][random.random_range(0..5)],
+        ),
+    }
+}
+
+fn hand_act(random: &mut SmallRng) -> Act {
+    let of = random.random();
+    match random.random_range(0..9) {
+        0 => Act::RemoveByHand { of },
+        1 => Act::StopByHand { of },
+        2 => Act::PauseByHand { of },
+        3 => Act::RenameByHand { of },
+        4 => Act::UpdateByHand { of },
+        5 => Act::DisconnectByHand { of },
+        6 => Act::ExitByItself {
+            of,
+            code: random.random_range(0..2),
+        },
+        _ => Act::RunForeign {
+            like_ours: random.random_bool(0.5),
+        },
+    }
+}

@@ -1,0 +1,381 @@
+//! Doing what a schedule says, on the site and in the model of the wishes.
+
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use longshore_agent::labels;
+use longshore_agent::runtime::Runtime as _;
+use longshore_agent::runtime::sim::{Behaviour, SimImage, SimMachine, by_hand};
+use longshore_agent::runtime::{ContainerDetail, RuntimeErrorKind};
+use longshore_bus::memory::Faults;
+use longshore_crds::{Device, Workload};
+use longshore_plan::desired::{DesiredVolume, ReclaimPolicy};
+use longshore_plan::spec::{Resources, RestartPolicy};
+use serde_json::json;
+
+use super::act::Act;
+use super::site::{CONTROLLER, DEVICE, Mend, Site, TENANT, device, site_uid};
+use super::wishes::{Image, Presence, Wishes};
+
+/// What is on the device and none of ours: a network, a volume, and later containers.
+pub(super) const THEIRS: &str = "theirs";
+/// A container run by hand from a committed image of ours, so that it carries our labels.
+pub(super) const COPYCAT: &str = "copycat";
+
+/// Fills the registry, and the device with what is not ours.
+pub(super) async fn prepare(machine: &SimMachine) {
+    let seconds = Duration::from_secs;
+    let good = [
+        Behaviour::default(),
+        Behaviour::ready_after(seconds(3)),
+        Behaviour::stubborn(),
+        Behaviour {
+            stop_takes: seconds(1),
+            ..Behaviour::ready_after(seconds(8))
+        },
+    ];
+    for (n, behaviour) in (1..).zip(good) {
+        publish(machine, Image::Good(n), behaviour);
+    }
+    publish(machine, Image::Sick, Behaviour::sick());
+    publish(machine, Image::Crashing, Behaviour::exits(1, seconds(1)));
+    let refused = Some(RuntimeErrorKind::Invalid);
+    publish(
+        machine,
+        Image::NoStart,
+        Behaviour {
+            start_error: refused,
+            ..Behaviour::default()
+        },
+    );
+    publish(
+        machine,
+        Image::NoCreate,
+        Behaviour {
+            create_error: refused,
+            ..Behaviour::default()
+        },
+    );
+    machine.publish("job:1", SimImage::new("job", Behaviour::exits(0, seconds(2))));
+    machine.create_network_by_hand(THEIRS, None).unwrap();
+    let volume = DesiredVolume {
+        name: THEIRS.to_owned(),
+        driver: None,
+        options: std::collections::BTreeMap::new(),
+        reclaim: ReclaimPolicy::Retain,
+    };
+    machine
+        .runtime()
+        .create_volume(&volume, &std::collections::BTreeMap::new())
+        .await
+        .unwrap();
+    let request = by_hand(THEIRS, THEIRS);
+    machine.load(THEIRS, SimImage::new(THEIRS, Behaviour::default()));
+    machine.run(&request).unwrap();
+}
+
+fn publish(machine: &SimMachine, image: Image, behaviour: Behaviour) {
+    let reference = image.reference();
+    machine.publish(&reference, SimImage::new(&reference, behaviour));
+}
+
+/// Performs one act.
+pub(super) async fn perform(site: &mut Site, wishes: &mut Wishes, act: &Act) {
+    match act {
+        Act::Declare { .. }
+        | Act::NewImage { .. }
+        | Act::NewNote { .. }
+        | Act::Memory { .. }
+        | Act::Policy { .. }
+        | Act::Suspend { .. }
+        | Act::Delete { .. }
+        | Act::Lose { .. }
+        | Act::PauseDevice { .. }
+        | Act::Retry { .. } => wish(site, wishes, act).await,
+        Act::RemoveByHand { .. }
+        | Act::StopByHand { .. }
+        | Act::PauseByHand { .. }
+        | Act::RenameByHand { .. }
+        | Act::UpdateByHand { .. }
+        | Act::DisconnectByHand { .. }
+        | Act::ExitByItself { .. }
+        | Act::RunForeign { .. } => by_a_hand(site, wishes, act),
+        Act::EndAgent { in_order, back_after } => site.end_agent(*in_order, *back_after).await,
+        Act::EndController { in_order, back_after } => site.end_controller(*in_order, *back_after).await,
+        Act::CutAgent { silently, lasts } => {
+            cut(site, &device().to_string(), *silently, *lasts, Mend::AgentLink)
+        }
+        Act::CutController { silently, lasts } => {
+            cut(site, CONTROLLER, *silently, *lasts, Mend::ControllerLink)
+        }
+        Act::BadBus {
+            lose,
+            duplicate,
+            delay,
+            lasts,
+        } => {
+            site.broker.set_faults(Faults {
+                lose: *lose,
+                duplicate: *duplicate,
+                delay: *delay,
+            });
+            site.later(*lasts, Mend::Bus);
+        }
+        Act::DiskFull { lasts } => {
+            wishes.all_touched = true;
+            site.disk.set_full(true);
+            site.later(*lasts, Mend::Disk);
+        }
+        Act::RegistryAway { lasts } => {
+            site.machine.set_registry_reachable("docker.io", false);
+            site.later(*lasts, Mend::Registry);
+        }
+        Act::CrashEngine { crash, back_after } => {
+            wishes.all_touched = true;
+            site.machine.crash_engine(*crash);
+            site.later(*back_after, Mend::Engine);
+        }
+        Act::StopEngine { back_after } => {
+            wishes.all_touched = true;
+            site.machine.stop_engine();
+            site.later(*back_after, Mend::Engine);
+        }
+        Act::FreezeEngine { lasts } => {
+            wishes.all_touched = true;
+            site.machine.freeze_engine(true);
+            site.later(*lasts, Mend::Thaw);
+        }
+        Act::LoseEvents { lasts } => {
+            site.machine.lose_events(true);
+            site.later(*lasts, Mend::Events);
+        }
+        Act::BreakEventStreams => site.machine.break_event_streams(),
+        Act::SetTrap(trap) => {
+            use super::faults::Strike;
+            // Its own death restarts nothing.
+            wishes.all_touched |= trap.strike != Strike::AgentDies;
+            site.traps.arm(*trap);
+        }
+    }
+}
+
+fn cut(site: &mut Site, client: &str, silently: bool, lasts: Duration, mend: Mend) {
+    if silently {
+        site.broker.partition(client);
+    } else {
+        site.broker.cut(client);
+    }
+    site.later(lasts, mend);
+}
+
+fn workloads(site: &Site) -> Api<Workload> {
+    Api::namespaced(site.client.clone(), TENANT)
+}
+
+/// Applies a workload as it is wished for.
+pub(super) async fn apply(site: &Site, wishes: &Wishes, workload: usize) {
+    let wish = &wishes.workloads[workload];
+    let params = PatchParams::apply("user").force();
+    workloads(site)
+        .patch(wish.name, &params, &Patch::Apply(wish.manifest()))
+        .await
+        .unwrap();
+}
+
+/// Pauses or resumes the device.
+pub(super) async fn pause_device(site: &Site, wishes: &mut Wishes, paused: bool) {
+    let devices: Api<Device> = Api::namespaced(site.client.clone(), TENANT);
+    let patch = Patch::Merge(json!({"spec": {"paused": paused}}));
+    devices
+        .patch(DEVICE, &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    wishes.paused = paused;
+}
+
+async fn wish(site: &mut Site, wishes: &mut Wishes, act: &Act) {
+    match act {
+        Act::PauseDevice { paused } => pause_device(site, wishes, *paused).await,
+        Act::Declare { workload } => {
+            let w = *workload as usize % wishes.workloads.len();
+            declare(site, wishes, w).await;
+        }
+        Act::Suspend { workload, .. }
+        | Act::Retry { workload }
+        | Act::Delete { workload }
+        | Act::Lose { workload } => {
+            let w = *workload as usize % wishes.workloads.len();
+            if wishes.workloads[w].presence == Presence::Declared {
+                change_workload(site, wishes, w, act).await;
+            }
+        }
+        Act::NewImage { of, .. }
+        | Act::NewNote { of, .. }
+        | Act::Memory { of, .. }
+        | Act::Policy { of, .. } => {
+            let (w, c) = wishes.pick(*of);
+            if wishes.workloads[w].presence == Presence::Declared {
+                change_container(wishes, w, c, act);
+                apply(site, wishes, w).await;
+            }
+        }
+        _ => {}
+    }
+}
+
+async fn declare(site: &Site, wishes: &mut Wishes, w: usize) {
+    let name = wishes.workloads[w].name;
+    let there = workloads(site).get_opt(name).await.unwrap().is_some();
+    match wishes.workloads[w].presence {
+        // A user who deletes and declares again waits until it is gone.
+        Presence::Declared | Presence::Deleted if there => return,
+        Presence::Missing => {}
+        _ => {
+            wishes.touch_workload(w);
+            wishes.ask_for_all(w);
+        }
+    }
+    wishes.workloads[w].presence = Presence::Declared;
+    apply(site, wishes, w).await;
+}
+
+async fn change_workload(site: &mut Site, wishes: &mut Wishes, w: usize, act: &Act) {
+    let name = wishes.workloads[w].name;
+    match act {
+        Act::Suspend { suspend, .. } => {
+            wishes.workloads[w].suspend = *suspend;
+            apply(site, wishes, w).await;
+        }
+        Act::Retry { .. } => retry(site, wishes, w).await,
+        Act::Delete { .. } => {
+            wishes.touch_workload(w);
+            wishes.give_up_workload(w);
+            wishes.workloads[w].presence = Presence::Deleted;
+            wishes.workloads[w].suspend = false;
+            workloads(site)
+                .delete(name, &DeleteParams::default())
+                .await
+                .unwrap();
+        }
+        Act::Lose { .. } => {
+            site.end_controller(false, Duration::from_secs(5)).await;
+            let strip = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+            let api = workloads(site);
+            api.patch(name, &PatchParams::default(), &strip).await.unwrap();
+            api.delete(name, &DeleteParams::default()).await.unwrap();
+            assert!(
+                api.get_opt(name).await.unwrap().is_none(),
+                "nobody put a finalizer back"
+            );
+            wishes.workloads[w].presence = Presence::Missing;
+        }
+        _ => {}
+    }
+}
+
+/// Asks for another try of what failed.
+pub(super) async fn retry(site: &Site, wishes: &mut Wishes, w: usize) {
+    let wish = &mut wishes.workloads[w];
+    wish.retry += 1;
+    for container in wish.containers.iter().filter(|c| !c.image.is_good()) {
+        let key = (wish.name, container.name);
+        wishes.asked.push(key);
+        if !container.image.fails_early() {
+            wishes.touched.insert(key);
+        }
+    }
+    apply(site, wishes, w).await;
+}
+
+fn change_container(wishes: &mut Wishes, w: usize, c: usize, act: &Act) {
+    let name = wishes.workloads[w].name;
+    let container = &mut wishes.workloads[w].containers[c];
+    let key = (name, container.name);
+    let before = container.clone();
+    match act {
+        Act::NewImage { image, .. } => container.image = *image,
+        Act::NewNote { note, .. } => container.note = *note,
+        Act::Memory { mebibytes, .. } => container.memory = *mebibytes,
+        Act::Policy { policy, .. } => container.policy = *policy,
+        _ => {}
+    }
+    // What failed is tried again after any change to it.
+    let again = !container.image.is_good() && *container != before;
+    if again || (container.image, container.note) != (before.image, before.note) {
+        wishes.asked.push(key);
+        if !container.image.fails_early() {
+            wishes.touched.insert(key);
+        }
+    }
+}
+
+/// Our containers on the machine, whoever may have copied our labels left out.
+pub(super) fn ours(machine: &SimMachine) -> Vec<ContainerDetail> {
+    let site = site_uid();
+    let mut all = machine.containers();
+    all.retain(|c| c.labels.get(labels::SITE) == Some(&site) && !c.name.starts_with(COPYCAT));
+    all
+}
+
+fn by_a_hand(site: &mut Site, wishes: &mut Wishes, act: &Act) {
+    let machine = &site.machine;
+    if let Act::RunForeign { like_ours } = act {
+        run_foreign(machine, *like_ours);
+        return;
+    }
+    let (Act::RemoveByHand { of }
+    | Act::StopByHand { of }
+    | Act::PauseByHand { of }
+    | Act::RenameByHand { of }
+    | Act::UpdateByHand { of }
+    | Act::DisconnectByHand { of }
+    | Act::ExitByItself { of, .. }) = act
+    else {
+        return;
+    };
+    let (w, c) = wishes.pick(*of);
+    let key = (wishes.workloads[w].name, wishes.workloads[w].containers[c].name);
+    let name = format!("{}.{}", key.0, key.1);
+    wishes.touched.insert(key);
+    wishes.touched_by_hand.insert(key);
+    if matches!(
+        act,
+        Act::RemoveByHand { .. } | Act::StopByHand { .. } | Act::ExitByItself { .. }
+    ) {
+        wishes.given_up.insert(key);
+    }
+    // None of that name, or none that runs: nothing happens.
+    let done = match act {
+        Act::RemoveByHand { .. } => machine.remove_by_hand(&name),
+        Act::StopByHand { .. } => machine.stop_by_hand(&name),
+        Act::PauseByHand { .. } => machine.pause_by_hand(&name),
+        Act::RenameByHand { .. } => machine.rename_by_hand(&name, &format!("{name}-renamed")),
+        Act::UpdateByHand { .. } => {
+            machine.update_by_hand(&name, RestartPolicy::Never, &Resources::default())
+        }
+        Act::DisconnectByHand { .. } => machine.disconnect_by_hand(&format!("{}.default", key.0), &name),
+        Act::ExitByItself { code, .. } => machine.exit(&name, *code, false),
+        _ => Ok(()),
+    };
+    drop(done);
+}
+
+fn run_foreign(machine: &SimMachine, like_ours: bool) {
+    let number = machine.containers().len();
+    let ours = ours(machine);
+    let (name, image) = match ours.first() {
+        Some(one) if like_ours => {
+            let image = format!("{COPYCAT}:{number}");
+            // An engine that is down makes the run below fail as well.
+            drop(machine.commit(&one.name, &image));
+            (format!("{COPYCAT}-{number}"), image)
+        }
+        _ => (format!("{THEIRS}-{number}"), THEIRS.to_owned()),
+    };
+    let request = longshore_agent::runtime::CreateRequest {
+        restart_policy: RestartPolicy::Always,
+        ..by_hand(&name, &image)
+    };
+    drop(machine.run(&request));
+}

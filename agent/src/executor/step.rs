@@ -3,8 +3,8 @@
 use longshore_plan::desired::{DesiredContainer, DesiredSet, DesiredWorkload};
 use longshore_plan::hash::{SpecHash, config_digest};
 use longshore_plan::names::{ContainerKey, DnsLabel, EngineId};
-use longshore_plan::observed::{ContainerState, FailureReason, ObservedContainer};
-use longshore_plan::step::{Action, Precondition, Reason, Step, StepOutcome};
+use longshore_plan::observed::{ContainerState, FailureReason, Observed, ObservedContainer};
+use longshore_plan::step::{Action, HeldCause, Precondition, Reason, Step, StepOutcome};
 
 use super::{Executor, Failed, Interrupt, Trouble};
 use crate::answers::{Answer, short};
@@ -63,7 +63,8 @@ impl Executor {
         };
         let ready = self
             .precondition(step, found.as_ref())
-            .and_then(|()| still_right(step, found.as_ref(), &others));
+            .and_then(|()| still_right(step, found.as_ref(), &others))
+            .and_then(|()| not_in_vain(desired, step, &snapshot.observed));
         let result = match ready {
             Ok(()) => self.act(desired, step, found.as_ref(), id).await,
             Err(trouble) => Err(trouble),
@@ -319,6 +320,24 @@ fn still_right(
         }
         _ => Ok(()),
     }
+}
+
+/// A plan can be made while the same change is being tried and arrive after it failed. What has failed for
+/// good is not tried again unasked, or what runs would be stopped in vain once more.
+fn not_in_vain(desired: &DesiredSet, step: &Step, observed: &Observed) -> Result<(), Trouble> {
+    let (Action::PullImage { container, .. }
+    | Action::CreateContainer { container }
+    | Action::ReplaceContainer { container }) = &step.action
+    else {
+        return Ok(());
+    };
+    let key = ContainerKey::new(step.workload.clone(), container.clone());
+    let held = longshore_plan::plan(desired, observed).held;
+    let blocked = |cause: &HeldCause| matches!(cause, HeldCause::Failed { blocked: true, .. });
+    if held.iter().any(|held| held.key == key && blocked(&held.cause)) {
+        return Err(precondition("it has failed, and nobody asked for another try"));
+    }
+    Ok(())
 }
 
 fn precondition(found: &str) -> Trouble {

@@ -295,17 +295,18 @@ impl LedgerState {
                     .container(key)
                     .is_some_and(|(_, wanted)| failure.is_of(wanted))
         });
-        self.retry_tokens = desired
-            .workloads
-            .iter()
-            .filter_map(|w| Some((w.name.to_string(), w.retry.clone()?)))
-            .collect();
+        self.retry_tokens = retry_tokens(desired);
     }
 
     fn end_plan(&mut self, outcome: &CommandOutcome) {
         let Some(next) = self.next.take() else { return };
         for (id, _) in next.requesters() {
             self.remember(id, outcome.clone());
+        }
+        if let Some(pending) = self.pending.clone() {
+            // Somebody who asks for a retry while the attempt still runs asks for one after it.
+            self.retry_tokens = retry_tokens(&next.command.desired);
+            self.forget_failures(&pending.command.desired);
         }
         self.current = local::converged(&self.current, &next.command.desired, &self.applied);
         self.target = Some(next.command.desired);
@@ -391,4 +392,12 @@ impl FailureRecord {
     pub(crate) fn is_of(&self, wanted: &DesiredContainer) -> bool {
         self.hash == wanted.hash && self.config_digest == config_digest(&wanted.config)
     }
+}
+
+/// The last word of each workload's user on trying again.
+fn retry_tokens(desired: &DesiredSet) -> BTreeMap<String, String> {
+    let tokens = desired.workloads.iter();
+    tokens
+        .filter_map(|w| Some((w.name.to_string(), w.retry.clone()?)))
+        .collect()
 }

@@ -142,6 +142,8 @@ pub(super) enum Climate {
 pub(super) struct Round {
     pub(super) climate: Climate,
     pub(super) acts: Vec<(Duration, Act)>,
+    /// So long the trouble lasts after the last of them.
+    pub(super) lull: Duration,
 }
 
 /// Everything a schedule does.
@@ -157,6 +159,7 @@ impl Schedule {
         let mut rounds = vec![Round {
             climate: Climate::Changes,
             acts: first_acts(random),
+            lull: lull(random),
         }];
         for _ in 0..random.random_range(1..=2) {
             rounds.push(round(random));
@@ -185,19 +188,49 @@ fn round(random: &mut SmallRng) -> Round {
         2..6 => Climate::Changes,
         _ => Climate::Stormy,
     };
-    let acts = (0..random.random_range(3..=8)).map(|_| {
+    let mut acts = Vec::new();
+    for _ in 0..random.random_range(3..=8) {
         let act = match (climate, random.random_range(0..10)) {
             (Climate::Restless, _) | (Climate::Changes, 0..4) | (Climate::Stormy, 0..2) => site_act(random),
             (Climate::Changes, _) | (Climate::Stormy, 2..5) => user_act(random),
             (Climate::Stormy, 5..8) => engine_act(random),
             (Climate::Stormy, _) => hand_act(random),
         };
-        (pause(random), act)
-    });
+        // A trap snaps at an effect, so something to do follows most of them.
+        let lured = matches!(act, Act::SetTrap(_)) && climate != Climate::Restless && random.random_bool(0.7);
+        acts.push((pause(random), act));
+        if lured {
+            acts.push((Duration::from_millis(random.random_range(0..500)), lure(random)));
+        }
+    }
     Round {
         climate,
-        acts: acts.collect(),
+        acts,
+        lull: lull(random),
     }
+}
+
+/// A change that asks for effects on the device.
+fn lure(random: &mut SmallRng) -> Act {
+    let of = random.random();
+    match random.random_range(0..4) {
+        0 => Act::NewNote {
+            of,
+            note: random.random_range(0..3),
+        },
+        1 => Act::NewImage {
+            of,
+            image: Image::Sick,
+        },
+        _ => Act::NewImage {
+            of,
+            image: Image::Good(random.random_range(1..=4)),
+        },
+    }
+}
+
+fn lull(random: &mut SmallRng) -> Duration {
+    Duration::from_millis(random.random_range(1_000..30_000))
 }
 
 /// Mostly short, so that things meet each other.
@@ -222,7 +255,7 @@ fn lasts(random: &mut SmallRng, most_seconds: u64) -> Duration {
 
 fn user_act(random: &mut SmallRng) -> Act {
     let pick = random.random();
-    match random.random_range(0..24) {
+    match random.random_range(0..27) {
         0..4 => Act::NewImage {
             of: pick,
             image: Image::Good(random.random_range(1..=4)),
@@ -256,9 +289,9 @@ fn user_act(random: &mut SmallRng) -> Act {
         17..19 => Act::PauseDevice {
             paused: random.random_bool(0.6),
         },
-        19 => Act::Delete { workload: pick },
-        20 => Act::Lose { workload: pick },
-        21 => Act::Retry { workload: pick },
+        19..22 => Act::Delete { workload: pick },
+        22..24 => Act::Lose { workload: pick },
+        24 => Act::Retry { workload: pick },
         _ => Act::Declare { workload: pick },
     }
 }
@@ -294,7 +327,7 @@ fn site_act(random: &mut SmallRng) -> Act {
         11 => Act::BreakEventStreams,
         _ => Act::SetTrap(Trap {
             op: None,
-            left: random.random_range(1..=12),
+            left: random.random_range(1..=8),
             phase: phase(random),
             strike: Strike::AgentDies,
             back_after: lasts(random, 30),
@@ -336,13 +369,22 @@ fn engine_act(random: &mut SmallRng) -> Act {
         4 => Act::RegistryAway {
             lasts: lasts(random, 60),
         },
-        _ => Act::SetTrap(Trap {
-            op: [None, Some(OPS[random.random_range(0..OPS.len())])][random.random_range(0..2)],
-            left: random.random_range(1..=6),
-            phase: phase(random),
-            strike: strike(random),
-            back_after: lasts(random, 20),
-        }),
+        _ => {
+            let op = random
+                .random_bool(0.5)
+                .then(|| OPS[random.random_range(0..OPS.len())]);
+            Act::SetTrap(Trap {
+                op,
+                left: if op.is_some() {
+                    1
+                } else {
+                    random.random_range(1..=6)
+                },
+                phase: phase(random),
+                strike: strike(random),
+                back_after: lasts(random, 20),
+            })
+        }
     }
 }
 

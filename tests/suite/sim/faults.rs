@@ -11,6 +11,8 @@ use longshore_agent::runtime::RuntimeErrorKind;
 use longshore_agent::runtime::sim::{Crash, Effect, Fault, Op, Phase, SimMachine};
 use tokio::sync::Notify;
 
+use super::wishes::NOTE;
+
 /// What a trap does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strike {
@@ -42,7 +44,10 @@ pub(super) struct Trap {
 pub(super) struct Made {
     pub(super) workload: String,
     pub(super) container: String,
-    pub(super) hash: String,
+    /// As the engine was asked for it.
+    pub(super) image: String,
+    /// The label that tells one spec from another.
+    pub(super) note: String,
 }
 
 #[derive(Default)]
@@ -116,7 +121,8 @@ impl Traps {
             inner.made.push(Made {
                 workload: label(labels::WORKLOAD),
                 container: label(labels::CONTAINER),
-                hash: label(labels::SPEC_HASH),
+                image: made.image.clone(),
+                note: label(NOTE),
             });
         }
         let fits = |trap: &Trap| trap.phase == effect.phase && trap.op.is_none_or(|op| op == effect.op);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kube::Api;
+use kube::api::ListParams;
 use longshore_agent::labels;
 use longshore_agent::runtime::ContainerDetail;
 use longshore_agent::runtime::sim::{Actor, Journal, Op};
@@ -17,7 +18,7 @@ use longshore_plan::spec::RestartPolicy;
 
 use super::perform::{THEIRS, ours};
 use super::site::{DEVICE, Site, TENANT};
-use super::wishes::{Key, Policy, Presence, Wanted, Wish, Wishes};
+use super::wishes::{Image, Key, Policy, Presence, Wanted, Wish, Wishes};
 
 /// Which promise is broken. The numbers are those of docs/invariants.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub(super) enum Rule {
     Status,
     /// 15: what is merely missing is kept.
     Absence,
+    /// A volume that is to be kept is kept.
+    Volume,
     /// Neither agent nor controller ends by itself.
     Ended,
     /// The simulation itself, or something it called, panicked.
@@ -75,6 +78,12 @@ pub(super) struct Judge {
     running: BTreeMap<(String, String), Running>,
     /// Containers nobody may touch: those made by hand.
     foreign: BTreeSet<EngineId>,
+    /// Volumes that outlive everything, once they are there.
+    kept: BTreeSet<String>,
+    /// Every container that was made, as far as a wish can tell it from others.
+    ever_made: BTreeSet<[String; 4]>,
+    /// How often each was made since all was well.
+    made: BTreeMap<(String, String), usize>,
     /// How much of the journal was looked at.
     read: usize,
 }
@@ -92,8 +101,16 @@ fn is_up(container: &ContainerDetail) -> bool {
 }
 
 impl Judge {
-    /// After every act.
-    pub(super) fn always(&mut self, site: &Site) -> Result<(), Broken> {
+    /// After every act, and again and again while things come to rest.
+    pub(super) async fn always(&mut self, site: &Site, wishes: &Wishes) -> Result<(), Broken> {
+        for made in site.traps.take_made() {
+            *self
+                .made
+                .entry((made.workload.clone(), made.container.clone()))
+                .or_default() += 1;
+            self.ever_made
+                .insert([made.workload, made.container, made.image, made.note]);
+        }
         if let Some(words) = site.ended.first() {
             return broken(Rule::Ended, words.clone());
         }
@@ -115,7 +132,55 @@ impl Judge {
             }
         }
         self.read = journal.entries.len();
-        self.foreign_is_there(site)
+        never_two(&journal)?;
+        self.foreign_is_there(site)?;
+        self.volumes_are_there(site, wishes)?;
+        self.ready_is_true(site, wishes).await
+    }
+
+    fn volumes_are_there(&mut self, site: &Site, wishes: &Wishes) -> Result<(), Broken> {
+        let there = site.machine.volume_names();
+        if let Some(gone) = self.kept.iter().find(|volume| !there.contains(volume)) {
+            return broken(Rule::Volume, format!("volume {gone} is gone"));
+        }
+        let retained = wishes.workloads.iter().filter(|w| w.retains);
+        let names = retained.map(|w| format!("{}.data", w.name));
+        self.kept.extend(names.filter(|name| there.contains(name)));
+        Ok(())
+    }
+
+    /// A workload whose newest generation is told to be ready can be so, and everything it takes was made.
+    async fn ready_is_true(&self, site: &Site, wishes: &Wishes) -> Result<(), Broken> {
+        let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
+        for object in workloads.list(&ListParams::default()).await.unwrap() {
+            let status = object.status.unwrap_or_default();
+            let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
+            let wish = wishes.workloads.iter().find(|w| {
+                Some(w.name) == object.metadata.name.as_deref() && w.presence == Presence::Declared
+            });
+            let (Some(wish), Some(ready)) = (wish, ready) else {
+                continue;
+            };
+            let told = status.observed_generation == object.metadata.generation && ready.status == "True";
+            if !told || wish.suspend {
+                continue;
+            }
+            for container in &wish.containers {
+                let made = [
+                    wish.name.to_owned(),
+                    container.name.to_owned(),
+                    container.effective().reference(),
+                    container.note.to_string(),
+                ];
+                // One that exits again and again is ready in between, if its probe says so.
+                let possible = container.image.is_good() || container.effective() == Image::Crashing;
+                if !possible || !self.ever_made.contains(&made) {
+                    let words = format!("{} is told to be ready without {}", wish.name, made.join(" "));
+                    return broken(Rule::Status, words);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn foreign_is_there(&self, site: &Site) -> Result<(), Broken> {
@@ -131,10 +196,11 @@ impl Judge {
     }
 
     /// What is not yet as wished, in words.
-    pub(super) fn missing(&self, site: &Site, wishes: &Wishes) -> Vec<String> {
+    pub(super) fn missing(&self, site: &Site, wishes: &Wishes) -> Vec<Broken> {
+        let mut missing = Vec::new();
         let mut words = Vec::new();
         if wishes.paused {
-            return words;
+            return missing;
         }
         let all = ours(&site.machine);
         let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
@@ -159,7 +225,7 @@ impl Judge {
                     for container in &wish.containers {
                         let key = (wish.name.to_owned(), container.name.to_owned());
                         let of_key: Vec<_> = all.iter().filter(|c| key_of(c) == key).collect();
-                        words.extend(self.not_as_wished(wishes, wish, container, &of_key));
+                        missing.extend(self.not_as_wished(wishes, wish, container, &of_key));
                         expected.insert(key);
                     }
                     expected.insert((wish.name.to_owned(), "prepare".to_owned()));
@@ -171,7 +237,11 @@ impl Judge {
                 .filter(|c| !expected.contains(&key_of(c)))
                 .map(|c| format!("{} should not be there", c.name)),
         );
-        words
+        missing.extend(words.into_iter().map(|words| Broken {
+            rule: Rule::Converges,
+            words,
+        }));
+        missing
     }
 
     fn not_as_wished(
@@ -180,7 +250,13 @@ impl Judge {
         wish: &Wish,
         wanted: &Wanted,
         have: &[&ContainerDetail],
-    ) -> Option<String> {
+    ) -> Option<Broken> {
+        let unlike = |words| {
+            Some(Broken {
+                rule: Rule::Converges,
+                words,
+            })
+        };
         let name = format!("{}.{}", wish.name, wanted.name);
         if wish.suspend {
             return None;
@@ -189,10 +265,13 @@ impl Judge {
             let key = (wish.name.to_owned(), wanted.name.to_owned());
             let runs = have.iter().filter(|c| is_up(c)).count();
             let ran = self.running.contains_key(&key) && !wishes.given_up.iter().any(|k| same(&key, k));
-            return (ran && runs != 1).then(|| format!("{runs} of {name} run, though an older one did"));
+            return (ran && runs != 1).then(|| Broken {
+                rule: Rule::OldGone,
+                words: format!("{runs} of {name} run, though an older one did"),
+            });
         }
         let [one] = have else {
-            return Some(format!("{} containers of {name}", have.len()));
+            return unlike(format!("{} containers of {name}", have.len()));
         };
         let policy = match wanted.policy {
             Policy::Always => RestartPolicy::Always,
@@ -221,17 +300,16 @@ impl Judge {
             .filter(|(_, ok)| !ok)
             .map(|(what, _)| *what)
             .collect();
-        (!wrong.is_empty()).then(|| format!("{name}: wrong {}", wrong.join(", ")))
+        if wrong.is_empty() {
+            return None;
+        }
+        unlike(format!("{name}: wrong {}", wrong.join(", ")))
     }
 
     /// Once all is as wished: what nobody touched is what it was, and nothing was made twice.
     pub(super) fn settled(&mut self, site: &Site, wishes: &Wishes) -> Result<(), Broken> {
-        never_two(&site.machine.journal())?;
         let all = ours(&site.machine);
-        let mut made: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for one in site.traps.take_made() {
-            *made.entry((one.workload, one.container)).or_default() += 1;
-        }
+        let made = std::mem::take(&mut self.made);
         for (key, before) in &self.running {
             let untouched = !wishes.all_touched && !wishes.touched.iter().any(|k| same(key, k));
             let now = all
@@ -241,16 +319,20 @@ impl Judge {
                     id: c.id.clone(),
                     started_at: c.started_at.clone(),
                 });
-            if untouched && now.as_ref() != Some(before) {
-                let words = format!("{}.{}: {before:?} became {now:?}", key.0, key.1);
-                return broken(Rule::Restarted, words);
-            }
             let missing = wishes
                 .workloads
                 .iter()
                 .any(|w| w.name == key.0 && w.presence == Presence::Missing);
             if missing && now.is_none() && !wishes.touched.iter().any(|k| same(key, k)) {
                 return broken(Rule::Absence, format!("{}.{} is gone", key.0, key.1));
+            }
+            if untouched && now.as_ref() != Some(before) {
+                let words = format!("{}.{}: {before:?} became {now:?}", key.0, key.1);
+                let failing = wishes.workloads.iter().any(|w| {
+                    w.name == key.0 && w.containers.iter().any(|c| c.name == key.1 && !c.image.is_good())
+                });
+                let rule = if failing { Rule::OldGone } else { Rule::Restarted };
+                return broken(rule, words);
             }
         }
         if !wishes.all_touched {
@@ -304,7 +386,7 @@ pub(super) fn last_effect(journal: &Journal) -> Duration {
 pub(super) async fn versions(site: &Site) -> Vec<String> {
     let mut versions = Vec::new();
     let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
-    for workload in workloads.list(&kube::api::ListParams::default()).await.unwrap() {
+    for workload in workloads.list(&ListParams::default()).await.unwrap() {
         versions.extend(workload.metadata.resource_version);
     }
     let devices: Api<Device> = Api::namespaced(site.client.clone(), TENANT);
@@ -313,7 +395,7 @@ pub(super) async fn versions(site: &Site) -> Vec<String> {
 }
 
 /// What the objects' statuses do not say as it is.
-pub(super) async fn statuses(site: &Site, wishes: &Wishes) -> Vec<String> {
+pub(super) async fn statuses(site: &Site, wishes: &Wishes) -> Vec<Broken> {
     let mut words = Vec::new();
     let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
     for wish in &wishes.workloads {
@@ -350,5 +432,9 @@ pub(super) async fn statuses(site: &Site, wishes: &Wishes) -> Vec<String> {
             words.push(format!("the device is not {wanted}"));
         }
     }
-    words
+    let told = |words| Broken {
+        rule: Rule::Status,
+        words,
+    };
+    words.into_iter().map(told).collect()
 }

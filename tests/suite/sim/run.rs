@@ -1,10 +1,8 @@
 //! One schedule, from its seed to its verdict.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
 
 use super::act::{Round, Schedule};
 use super::judge::{Broken, Judge, Rule, broken, last_effect, statuses, versions};
@@ -12,6 +10,9 @@ use super::perform::{pause_device, perform, prepare, retry};
 use super::planted::Plant;
 use super::site::Site;
 use super::wishes::{Presence, Wishes};
+use longshore_agent::runtime::sim::Op;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 
 /// So long everything may take to come to rest once faults have stopped.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
@@ -21,7 +22,7 @@ const ATTEMPT: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(45);
 /// So long nothing at all may happen afterwards.
 const IDLE: Duration = Duration::from_secs(130);
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// What a schedule came to.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,8 @@ pub(super) struct Story {
     pub(super) simulated: Duration,
     pub(super) effects: u64,
     pub(super) snapped: u32,
+    /// Over everything that was done and when, and how often the objects were written.
+    pub(super) trace: u64,
 }
 
 /// Draws the schedule of a seed and plays it.
@@ -58,9 +61,13 @@ pub(super) fn play(seed: u64, schedule: &Schedule, plant: Plant) -> Story {
     runtime.block_on(async {
         let mut play = Play::new(seed, schedule, plant).await;
         let verdict = play.rounds(schedule).await;
+        let transcript = play.transcript();
+        let mut trace = DefaultHasher::new();
+        (&transcript, versions(&play.site).await).hash(&mut trace);
         Story {
             broken: verdict.err(),
-            transcript: play.transcript(),
+            trace: trace.finish(),
+            transcript,
             simulated: play.site.now(),
             effects: play.site.machine.effects(),
             snapped: play.site.traps.snapped(),
@@ -133,9 +140,8 @@ impl Play {
             self.come_to_rest().await?;
             self.judge.settled(&self.site, &self.wishes)?;
             self.wishes.settle();
-            self.stay_at_rest().await?;
         }
-        Ok(())
+        self.stay_at_rest().await
     }
 
     fn note(&mut self, words: String) {
@@ -148,27 +154,30 @@ impl Play {
             self.site.pass(*pause).await;
             self.note(format!("{act:?}"));
             perform(&mut self.site, &mut self.wishes, act).await;
-            self.judge.always(&self.site)?;
+            self.judge.always(&self.site, &self.wishes).await?;
         }
-        Ok(())
+        self.site.pass(round.lull).await;
+        self.judge.always(&self.site, &self.wishes).await
     }
 
     /// Faults stop. Once what was under way has ended, well or not, the user asks once more for what failed.
+    /// What is as it was wished for needs no asking, and a restless round has no user.
     async fn calm(&mut self) -> Result<(), Broken> {
-        self.site.pass(Duration::from_secs(5)).await;
         self.note("calm".to_owned());
         self.site.mend_all().await;
         if self.wishes.paused {
             pause_device(&self.site, &mut self.wishes, false).await;
         }
-        self.judge.always(&self.site)?;
+        self.judge.always(&self.site, &self.wishes).await?;
         self.site.pass(ATTEMPT).await;
+        let all_is_well = self.judge.missing(&self.site, &self.wishes).is_empty();
         for w in 0..self.wishes.workloads.len() {
-            if self.wishes.workloads[w].presence == Presence::Declared {
+            let wish = &self.wishes.workloads[w];
+            if wish.presence == Presence::Declared && !(all_is_well && wish.is_sound()) {
                 retry(&self.site, &mut self.wishes, w).await;
             }
         }
-        self.judge.always(&self.site)
+        self.judge.always(&self.site, &self.wishes).await
     }
 
     /// Waits until all is as wished and nothing happens any more.
@@ -176,7 +185,7 @@ impl Play {
         let begun = self.site.now();
         loop {
             self.site.pass(LOOK_EVERY).await;
-            self.judge.always(&self.site)?;
+            self.judge.always(&self.site, &self.wishes).await?;
             let mut missing = self.judge.missing(&self.site, &self.wishes);
             let waited = self.site.now() - begun;
             let quiet = self
@@ -190,12 +199,11 @@ impl Play {
                 }
             }
             if waited > PATIENCE {
-                let rule = if missing.is_empty() {
-                    Rule::Idle
-                } else {
-                    Rule::Converges
-                };
-                return broken(rule, missing.join("\n"));
+                // The most specific promise first.
+                let words: Vec<_> = missing.iter().map(|one| one.words.clone()).collect();
+                let rules = || missing.iter().map(|one| one.rule);
+                let rule = rules().find(|rule| *rule != Rule::Converges).or(rules().next());
+                return broken(rule.unwrap_or(Rule::Idle), words.join("\n"));
             }
         }
     }
@@ -203,19 +211,26 @@ impl Play {
     /// From here on nothing may happen.
     async fn stay_at_rest(&mut self) -> Result<(), Broken> {
         self.note("at rest".to_owned());
-        let effects = |site: &Site| site.machine.journal().by_clients().count();
-        let (done, before) = (effects(&self.site), versions(&self.site).await);
-        self.site.pass(IDLE).await;
-        self.judge.always(&self.site)?;
-        if effects(&self.site) != done {
-            return broken(Rule::Idle, "something is still done");
-        }
-        // What fails is tried again from time to time, and told.
+        // What fails is tried again from time to time, and told. One whose change cannot be made keeps its
+        // old container, which a liveness probe may go on restarting.
         let sound = self
             .wishes
             .workloads
             .iter()
             .all(|w| w.presence != Presence::Declared || w.is_sound());
+        let effects = |site: &Site| {
+            let journal = site.machine.journal();
+            let counted = journal
+                .by_clients()
+                .filter(|entry| sound || entry.op != Op::Restart);
+            counted.count()
+        };
+        let (done, before) = (effects(&self.site), versions(&self.site).await);
+        self.site.pass(IDLE).await;
+        self.judge.always(&self.site, &self.wishes).await?;
+        if effects(&self.site) != done {
+            return broken(Rule::Idle, "something is still done");
+        }
         if sound && versions(&self.site).await != before {
             return broken(Rule::Writes, "something is still written");
         }

@@ -13,6 +13,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ObjectMeta, PostParams};
 use longshore_agent::runtime::sim::{SimMachine, SimRuntime};
 use longshore_agent::{Agent, AgentConfig, AgentHandle, MemoryStorage, Storage};
@@ -25,10 +26,11 @@ use longshore_crds::{Device, DeviceSpec};
 use longshore_standalone::apiserver::{ApiServer, Backing, Config, Kinds, Uids, suffix_from};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use super::faults::Traps;
-use super::planted::Plant;
+use super::planted::{Plant, Planted};
 
 pub(super) const TENANT: &str = "default";
 pub(super) const DEVICE: &str = "dev1";
@@ -40,8 +42,24 @@ const BEGINS: u64 = 1_767_225_600;
 /// After how long a supervisor starts again what ended by itself.
 const RESTART_AFTER: Duration = Duration::from_secs(3);
 
-/// Compiling them takes longer than a whole schedule.
-static KINDS: LazyLock<Kinds> = LazyLock::new(|| Kinds::from(longshore_crds::all()));
+/// Compiling them takes longer than a whole schedule. The kinds are served without their rules: everything
+/// applied here keeps them, and running them would take a tenth of the whole time.
+static KINDS: LazyLock<Kinds> = LazyLock::new(|| {
+    let mut kinds = serde_json::to_value(longshore_crds::all()).unwrap();
+    leave_out_rules(&mut kinds);
+    Kinds::from(serde_json::from_value::<Vec<CustomResourceDefinition>>(kinds).unwrap())
+});
+
+fn leave_out_rules(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.remove("x-kubernetes-validations");
+            fields.values_mut().for_each(leave_out_rules);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_rules),
+        _ => {}
+    }
+}
 
 pub(super) fn device() -> DeviceId {
     format!("{TENANT}.{DEVICE}").parse().unwrap()
@@ -95,7 +113,7 @@ pub(super) struct Site {
     pub(super) disk: MemoryStorage,
     pub(super) client: kube::Client,
     pub(super) traps: Traps,
-    plant: Plant,
+    planted: Planted,
     clock: Arc<dyn Clock>,
     born: Instant,
     seed: u64,
@@ -129,7 +147,7 @@ impl Site {
             disk: MemoryStorage::new(),
             client: server.client(TENANT),
             traps: Traps::set(&machine),
-            plant,
+            planted: Planted::new(plant),
             clock: Arc::new(clock),
             born: Instant::now(),
             seed,
@@ -197,7 +215,7 @@ impl Site {
             will: None,
             access: Access::Controller,
         });
-        let bus = self.plant.on_the_controllers_bus(bus, &self.machine);
+        let bus = self.planted.controllers_bus(bus, &self.machine);
         match Controller::start(config, self.client.clone(), bus).await {
             Ok(controller) => self.controller = Some(controller),
             Err(error) => self.ended.push(format!("the controller does not start: {error}")),
@@ -249,7 +267,7 @@ impl Site {
                 ids,
             )
         };
-        let engine = self.plant.in_the_engine(&runtime);
+        let engine = self.planted.engine(&runtime);
         match Agent::start(config, engine, Arc::new(runtime.clone()), bus).await {
             Ok(agent) => self.life = Some(Life { agent, runtime }),
             Err(_) => self.later(RESTART_AFTER, Mend::Agent),

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use super::site::DEVICE;
 
+/// The label of a container that tells one spec from another.
+pub(super) const NOTE: &str = "note";
+
 /// An image of the simulated registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Image {
@@ -88,7 +91,7 @@ impl Wanted {
     }
 
     /// The image, where it does what it is called for: without a probe nobody sees that it is sick.
-    fn effective(&self) -> Image {
+    pub(super) fn effective(&self) -> Image {
         match self.image {
             Image::Sick if !self.readiness || self.liveness => Image::Crashing,
             image => image,
@@ -99,7 +102,7 @@ impl Wanted {
         let mut container = json!({
             "name": self.name,
             "image": self.effective().reference(),
-            "labels": {"note": self.note.to_string()},
+            "labels": {NOTE: self.note.to_string()},
             "resources": {"limits": {"memory": format!("{}Mi", self.memory)}},
             "restartPolicy": format!("{:?}", self.policy),
             "stopGracePeriodSeconds": 3,
@@ -242,7 +245,7 @@ impl Wishes {
     pub(super) fn new(variant: u32) -> Self {
         let bit = |n: u32| variant >> n & 1 == 1;
         let mut db = Wanted::new("db");
-        db.mounts = bit(0);
+        db.mounts = bit(0) || bit(11);
         db.readiness = bit(1);
         let mut web = Wanted::new("web");
         web.depends_on = bit(2).then_some("db");
@@ -250,12 +253,12 @@ impl Wishes {
         let mut alpha = Wish::new("alpha", vec![web, db]);
         alpha.prepares = bit(4);
         alpha.keeps_failed = bit(5) && bit(6);
-        alpha.retains = bit(7);
+        alpha.retains = bit(7) || bit(12);
         let mut solo = Wanted::new("app");
         solo.readiness = bit(8);
-        solo.mounts = bit(9);
+        solo.mounts = bit(9) || bit(13);
         let mut beta = Wish::new("beta", vec![solo]);
-        beta.retains = bit(10);
+        beta.retains = bit(10) || bit(14);
         Self {
             workloads: vec![alpha, beta],
             paused: false,

@@ -12,6 +12,12 @@
 //! hash maps iterate, and which of several ready branches tokio's `select!` takes. Neither has shown so far, and
 //! `a_seed_plays_the_same_twice` watches it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a simulation that cannot go on has failed, and the seed is told"
+)]
+
 mod act;
 mod faults;
 mod judge;

@@ -104,10 +104,10 @@ pub(super) async fn perform(site: &mut Site, wishes: &mut Wishes, act: &Act) {
         Act::EndAgent { in_order, back_after } => site.end_agent(*in_order, *back_after).await,
         Act::EndController { in_order, back_after } => site.end_controller(*in_order, *back_after).await,
         Act::CutAgent { silently, lasts } => {
-            cut(site, &device().to_string(), *silently, *lasts, Mend::AgentLink)
+            cut(site, &device().to_string(), *silently, *lasts, Mend::AgentLink);
         }
         Act::CutController { silently, lasts } => {
-            cut(site, CONTROLLER, *silently, *lasts, Mend::ControllerLink)
+            cut(site, CONTROLLER, *silently, *lasts, Mend::ControllerLink);
         }
         Act::BadBus {
             lose,

@@ -15,9 +15,9 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 /// So long everything may take to come to rest once faults have stopped.
-const PATIENCE: Duration = Duration::from_secs(20 * 60);
+const PATIENCE: Duration = Duration::from_mins(20);
 /// So long an attempt that began before the calm may take to its end.
-const ATTEMPT: Duration = Duration::from_secs(60);
+const ATTEMPT: Duration = Duration::from_mins(1);
 /// Without an effect for so long a device is at rest.
 const REST: Duration = Duration::from_secs(45);
 /// So long nothing at all may happen afterwards.
@@ -187,7 +187,7 @@ impl Play {
             self.site.pass(LOOK_EVERY).await;
             self.judge.always(&self.site, &self.wishes).await?;
             let mut missing = self.judge.missing(&self.site, &self.wishes);
-            let waited = self.site.now() - begun;
+            let waited = self.site.now().saturating_sub(begun);
             let quiet = self
                 .site
                 .now()

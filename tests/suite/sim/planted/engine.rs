@@ -74,7 +74,7 @@ impl Runtime for Wrong {
 
     async fn rename(&self, id: &EngineId, name: &str) -> Result<(), RuntimeError> {
         self.inner.rename(id, name).await?;
-        if self.plant == Plant::RemovesTheOldFirst && name.ends_with(".prev") {
+        if self.plant == Plant::RemovesTheOldFirst && name.strip_suffix(".prev").is_some() {
             self.inner.remove(id).await?;
         }
         Ok(())

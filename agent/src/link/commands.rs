@@ -26,7 +26,7 @@ struct OfCommand {
 
 /// What a plan's fence says about it.
 #[derive(Debug, PartialEq)]
-enum Admission {
+pub(super) enum Admission {
     Newer,
     /// The very plan that was accepted last, under another id.
     Repeated(Repeated),
@@ -38,7 +38,7 @@ enum Admission {
 
 /// How it stands with a plan that comes once more.
 #[derive(Debug, PartialEq)]
-enum Repeated {
+pub(super) enum Repeated {
     /// It is carried out, or will be, under this id.
     Open {
         plan: CorrelationId,
@@ -296,7 +296,7 @@ fn repeated(state: &LedgerState, plan: CorrelationId) -> Repeated {
     }
 }
 
-fn admit(state: &LedgerState, command: &PlanCommand) -> Admission {
+pub(super) fn admit(state: &LedgerState, command: &PlanCommand) -> Admission {
     if state
         .site
         .as_ref()
@@ -316,7 +316,7 @@ fn admit(state: &LedgerState, command: &PlanCommand) -> Admission {
 }
 
 /// What a plan must be beyond its shape, so that every step can be answered and found.
-fn check(command: &PlanCommand, id: CorrelationId, fence: Option<&Fence>) -> Result<(), String> {
+pub(super) fn check(command: &PlanCommand, id: CorrelationId, fence: Option<&Fence>) -> Result<(), String> {
     if fence.is_some_and(|fence| *fence != command.fence) {
         return Err("the envelope's fence is not the plan's".to_owned());
     }

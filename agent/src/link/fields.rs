@@ -49,10 +49,16 @@ fn refuse<T: DeserializeOwned>(args: &Value, error: &str) -> Answer {
 fn locate<T: DeserializeOwned>(args: &Value, name: &str, error: &str) -> Option<String> {
     let mut places = Vec::new();
     collect(args, name, &mut Vec::new(), &mut places);
+    // Where the name is known, and needed, its absence is another error too.
+    let needed = format!("missing field `{name}`");
     let decisive = places.iter().take(MAX_TRIES).find(|place| {
         let mut changed = args.clone();
         remove(&mut changed, place);
-        serde_json::from_value::<T>(changed).map_or_else(|e| e.to_string() != error, |_| true)
+        let Err(now) = serde_json::from_value::<T>(changed) else {
+            return true;
+        };
+        let now = now.to_string();
+        now != error && !now.starts_with(&needed)
     });
     decisive.or_else(|| places.first()).map(|place| words(place))
 }

@@ -73,16 +73,16 @@ impl MemoryStorage {
         self.inner().syncs
     }
 
-    /// A file's content, links followed in its last part only, for tests.
+    /// A file's content, links followed wherever they are in its path.
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {
         let inner = self.inner();
         let mut path = path.to_owned();
         // A loop of links ends like the kernel's: not found.
         for _ in 0..8 {
-            match inner.resolve(&path)? {
-                Node::File(bytes) => return Some(bytes.clone()),
-                Node::Link(target) => path = relative(&path, target),
+            if let Some(Node::File(bytes)) = inner.nodes.get(&path) {
+                return Some(bytes.clone());
             }
+            path = inner.follow(&path)?;
         }
         None
     }
@@ -205,19 +205,15 @@ impl Inner {
         Ok(())
     }
 
-    /// The node at `path`, with links in its directories followed (`..data/key`).
-    fn resolve(&self, path: &str) -> Option<&Node> {
-        if let Some(node) = self.nodes.get(path) {
-            return Some(node);
-        }
-        let (at, _) = path
-            .match_indices('/')
-            .find(|(at, _)| matches!(self.nodes.get(&path[..*at]), Some(Node::Link(_))))?;
-        let Some(Node::Link(target)) = self.nodes.get(&path[..at]) else {
-            return None;
-        };
-        self.nodes
-            .get(&format!("{}{}", relative(&path[..at], target), &path[at..]))
+    /// The path with its first link followed, be that a directory (`..data/key`) or its last part.
+    fn follow(&self, path: &str) -> Option<String> {
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        ends.chain([path.len()]).find_map(|end| {
+            let Some(Node::Link(target)) = self.nodes.get(&path[..end]) else {
+                return None;
+            };
+            Some(format!("{}{}", relative(&path[..end], target), &path[end..]))
+        })
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod alone;
 mod cancellations;
+mod concerning;
 mod container;
 mod ending;
 mod housekeeping;

@@ -7,8 +7,8 @@ use longshore_plan::names::DnsLabel;
 use longshore_plan::observed::FailureReason;
 use longshore_plan::step::{Action, NumberedStep, PlanCommand, Reason, Step, StepOutcome};
 
+use super::concerning::declared;
 use super::ending::{same, skipped};
-use super::step::declared;
 use super::{Executor, Interrupt};
 use crate::answers::{CANCELLED, SUPERSEDED};
 use crate::ledger::{FailureRecord, LedgerState, Next};

@@ -1,11 +1,11 @@
 //! One step: precondition, action, record. Nothing is decided here that the plan does not say.
 
-use longshore_plan::desired::{DesiredContainer, DesiredSet, DesiredWorkload};
-use longshore_plan::hash::{SpecHash, config_digest};
+use longshore_plan::desired::DesiredSet;
 use longshore_plan::names::{ContainerKey, DnsLabel, EngineId};
 use longshore_plan::observed::{ContainerState, FailureReason, Observed, ObservedContainer};
 use longshore_plan::step::{Action, HeldCause, Precondition, Reason, Step, StepOutcome};
 
+use super::concerning::{Concerning, concerning};
 use super::{Executor, Failed, Interrupt, Trouble};
 use crate::answers::{Answer, short};
 use crate::ledger::{FailureRecord, Record};
@@ -32,9 +32,6 @@ impl Effects {
         }
     }
 }
-
-/// Which declaration a failure is noted for.
-pub(super) type Concerning = Option<(ContainerKey, SpecHash, String)>;
 
 impl Executor {
     /// Carries out one step and records how it ended. An error leaves it unrecorded, to be taken up again.
@@ -71,41 +68,6 @@ impl Executor {
         };
         let concerning = concerning.filter(|of| result.is_err() || self.heals(&step.action, of));
         self.end_step(id, &concerning, result).await
-    }
-
-    /// Whether a failure of this declaration is over when the step has succeeded. What only prepares a
-    /// change says nothing of how the change itself went: its attempts are counted on.
-    fn heals(&self, action: &Action, (key, hash, _): &(ContainerKey, SpecHash, String)) -> bool {
-        use FailureReason as Why;
-        let state = self.tools.ledger.state();
-        let Some(failure) = state.failures.get(&(key.clone(), hash.clone())) else {
-            return true;
-        };
-        match action {
-            Action::PullImage { .. } => matches!(
-                failure.reason,
-                Why::ImageNotFound
-                    | Why::ImageTagNotFound
-                    | Why::RegistryUnavailable
-                    | Why::RegistryAuthenticationFailed
-                    | Why::ImagePullFailed
-                    | Why::ImageNeverPull
-            ),
-            Action::CreateNetwork { .. } => failure.reason == Why::NetworkFailed,
-            Action::CreateVolume { .. } => failure.reason == Why::VolumeFailed,
-            Action::RenameContainer { .. } => {
-                matches!(failure.reason, Why::NameConflict | Why::UpdateFailed)
-            }
-            Action::CreateContainer { .. }
-            | Action::StartContainer { .. }
-            | Action::StopContainer { .. }
-            | Action::UnpauseContainer { .. }
-            | Action::UpdateContainer { .. }
-            | Action::ReplaceContainer { .. }
-            | Action::RemoveContainer { .. }
-            | Action::RemoveNetwork { .. }
-            | Action::RemoveVolume { .. } => true,
-        }
     }
 
     /// Records a step's end, and that of a replace with it, in one write; then answers.
@@ -188,18 +150,6 @@ impl Executor {
             self.tools.answers.end(id, &topic, Answer::of_step(&outcome));
         }
         Ok(outcome)
-    }
-
-    /// How often what ran was stopped for this declaration, in vain.
-    fn stops_before(&self, concerning: &Concerning) -> u32 {
-        let Some((key, hash, digest)) = concerning else {
-            return 0;
-        };
-        let state = self.tools.ledger.state();
-        let failure = state.failures.get(&(key.clone(), hash.clone()));
-        failure
-            .filter(|f| f.config_digest == *digest)
-            .map_or(0, |f| f.stops)
     }
 
     fn precondition(&self, step: &Step, found: Option<&ObservedContainer>) -> Result<(), Trouble> {
@@ -360,63 +310,4 @@ fn pick<'a>(
         Precondition::Is { id } if first.id != *id => of_key.find(|c| c.id == *id).or(Some(first)),
         Precondition::Is { .. } | Precondition::Absent | Precondition::None => Some(first),
     }
-}
-
-/// The declaration a step's failure is noted for: the desired one where it brings that about, else that
-/// of the object it acts on.
-fn concerning(desired: &DesiredSet, step: &Step, found: Option<&ObservedContainer>) -> Concerning {
-    let of_desired = |container: &DnsLabel| {
-        let key = ContainerKey::new(step.workload.clone(), container.clone());
-        let wanted = desired.container(&key).map(|(_, c)| declared(c));
-        wanted.map(|(hash, digest)| (key, hash, digest))
-    };
-    match &step.action {
-        Action::PullImage { container, .. }
-        | Action::CreateContainer { container }
-        | Action::UpdateContainer { container }
-        | Action::RenameContainer { container }
-        | Action::ReplaceContainer { container } => of_desired(container),
-        Action::StartContainer { container } | Action::UnpauseContainer { container } => match found {
-            Some(found) => of_desired(container)
-                .filter(|(_, hash, _)| *hash == found.hash)
-                .or_else(|| {
-                    Some((
-                        found.key.clone(),
-                        found.hash.clone(),
-                        config_digest(&found.config),
-                    ))
-                }),
-            None => of_desired(container),
-        },
-        Action::StopContainer { .. } | Action::RemoveContainer { .. } => found.map(|found| {
-            (
-                found.key.clone(),
-                found.hash.clone(),
-                config_digest(&found.config),
-            )
-        }),
-        // Whoever needs it fails in its turn, and says so.
-        Action::CreateNetwork { name } => {
-            user_of(desired, &step.workload, |c| c.config.networks.contains(name))
-        }
-        Action::CreateVolume { name } => {
-            user_of(desired, &step.workload, |c| super::objects::mounts(c, name))
-        }
-        Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } => None,
-    }
-}
-
-fn user_of(
-    desired: &DesiredSet,
-    workload: &DnsLabel,
-    uses: impl Fn(&DesiredContainer) -> bool,
-) -> Concerning {
-    let workload: &DesiredWorkload = desired.workload(workload)?;
-    let user = workload.containers.iter().find(|c| uses(c))?;
-    let (hash, digest) = declared(user);
-    Some((workload.key(user), hash, digest))
-}
-
-pub(super) fn declared(container: &DesiredContainer) -> (SpecHash, String) {
-    (container.hash.clone(), config_digest(&container.config))
 }

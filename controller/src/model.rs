@@ -153,7 +153,24 @@ impl<K: Resource<DynamicType = ()>> Store<K> {
     }
 
     /// Takes in an object that a write of ours returned, ahead of its watch event.
-    pub(crate) fn upsert(&mut self, object: K) -> Option<Changed> {
+    ///
+    /// The answer may come after the watch told of the object's end, or of another one under its name: it brings
+    /// nothing back. Without its last finalizer a deleted object is gone, though the answer still shows it.
+    pub(crate) fn on_written(&mut self, object: K) -> Option<Changed> {
+        let key = ObjectKey::of(&object)?;
+        let known = self.objects.get(&key)?;
+        if known.meta().uid != object.meta().uid {
+            return None;
+        }
+        let finalizers = object.meta().finalizers.as_deref().unwrap_or_default();
+        if object.meta().deletion_timestamp.is_some() && finalizers.is_empty() {
+            self.objects.remove(&key);
+            return Some(Changed { key, matters: true });
+        }
+        self.upsert(object)
+    }
+
+    fn upsert(&mut self, object: K) -> Option<Changed> {
         let key = ObjectKey::of(&object)?;
         let known = self.objects.get(&key);
         if known.is_some_and(|known| is_older(&object, known.as_ref())) {
@@ -225,6 +242,7 @@ fn prune<K: Resource>(mut object: K) -> K {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use kube::core::error_boundary::InvalidObject;
 
     use super::*;
@@ -293,7 +311,7 @@ mod tests {
     #[test]
     fn an_event_that_comes_after_its_successor_changes_nothing() {
         let mut store = listed(&[device("a", "1")]);
-        let changed = store.upsert(device("a", "9")).unwrap();
+        let changed = store.on_written(device("a", "9")).unwrap();
         assert!(!changed.matters, "only its status can differ");
         assert!(store.apply(Event::Apply(ok(device("a", "5")))).is_empty());
         let key = ObjectKey::new("default", "a");
@@ -301,6 +319,31 @@ mod tests {
             store.get(&key).unwrap().metadata.resource_version.as_deref(),
             Some("9")
         );
+    }
+
+    #[test]
+    fn the_answer_to_a_write_brings_nothing_back() {
+        let key = ObjectKey::new("default", "a");
+        let mut store = listed(&[device("a", "1")]);
+        store.apply(Event::Delete(ok(device("a", "2"))));
+        assert_eq!(store.on_written(device("a", "2")), None);
+        assert!(store.get(&key).is_none());
+
+        let mut another = device("a", "3");
+        another.metadata.uid = Some("another".to_owned());
+        store.apply(Event::Apply(ok(another.clone())));
+        assert_eq!(store.on_written(device("a", "2")), None);
+        assert_eq!(store.get(&key).unwrap().metadata.uid, another.metadata.uid);
+    }
+
+    #[test]
+    fn what_lost_its_last_finalizer_by_a_write_is_gone() {
+        let mut store = listed(&[device("a", "1")]);
+        let mut ended = device("a", "2");
+        ended.metadata.deletion_timestamp = Some(Time("2026-11-25T00:00:00Z".parse().unwrap()));
+        let changed = store.on_written(ended).unwrap();
+        assert!(changed.matters);
+        assert!(names(&store).is_empty());
     }
 
     #[test]

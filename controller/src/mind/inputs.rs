@@ -207,12 +207,12 @@ impl Mind {
         }
         match written {
             Some(Written::Device(device)) => {
-                if let Some(changed) = self.model.devices.upsert(*device) {
+                if let Some(changed) = self.model.devices.on_written(*device) {
                     self.device_changed(changed, now);
                 }
             }
             Some(Written::Workload(workload)) => {
-                if let Some(changed) = self.model.workloads.upsert(*workload) {
+                if let Some(changed) = self.model.workloads.on_written(*workload) {
                     self.workload_changed(changed);
                 }
             }

@@ -27,7 +27,12 @@ fn a_deleted_workload_goes_from_its_device_and_then_from_the_api() {
     assert!(rig.containers(&dev).is_empty());
     assert!(!rig.exists(Kind::Workload, "hello"));
     assert!(rig.reasons("hello").contains(&"Removed"));
+    // Nor does it come back with what is written or said afterwards.
+    rig.live(Duration::from_mins(5));
     assert!(rig.get_device("dev1").status.unwrap().workloads.is_empty());
+    rig.workload("hello", "hello:1", &["dev1"]);
+    rig.advance(SECOND);
+    assert_eq!(rig.containers(&dev), ["hello.web"]);
 }
 
 #[test]

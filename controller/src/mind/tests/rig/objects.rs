@@ -124,17 +124,16 @@ impl Rig {
                 }
             }
         }
-        let key = target.key.clone();
-        self.touched(target.kind, &key);
-        let written = self
-            .objects(target.kind)
-            .get(&key)
-            .cloned()
-            .map(|object| match target.kind {
-                Kind::Device => Written::Device(Box::new(read(object))),
-                Kind::Workload => Written::Workload(Box::new(read(object))),
-            });
-        Done::Written(target, Outcome::Done, written)
+        // The answer is on its way while the watch tells of what it did, and even shows what it ended.
+        let next = self.version + 1;
+        let mut answer = self.objects(target.kind)[&target.key].clone();
+        answer["metadata"]["resourceVersion"] = json!(next.to_string());
+        self.touched(target.kind, &target.key);
+        let written = match target.kind {
+            Kind::Device => Written::Device(Box::new(read(answer))),
+            Kind::Workload => Written::Workload(Box::new(read(answer))),
+        };
+        Done::Written(target, Outcome::Done, Some(written))
     }
 
     pub(in crate::mind::tests) fn get_workload(&self, name: &str) -> Option<Workload> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | targets it and renders | desired |
 //! | targets it and cannot be rendered now (content missing) | desired as last rendered, else left out |
+//! | targets it and is too large for a message beside the others | desired as last rendered, else left out |
 //! | is being deleted, by its own `deletionPolicy: Delete` | ordered away while the device has any of it |
 //! | is being deleted under `Orphan`, or because its CRD is | left out |
 //! | is being deleted, and why is not known yet | as last rendered |
@@ -17,6 +18,7 @@
 //! On a device that is being deleted under `Delete` everything is ordered away; under `Orphan`, with its
 //! CRD, or while that is not known, it is told nothing any more.
 
+mod fit;
 #[cfg(test)]
 mod tests;
 
@@ -264,6 +266,7 @@ impl Draft {
     }
 
     fn finish(mut self, input: &Input<'_>, traces: &BTreeSet<DnsLabel>) -> Decision {
+        self.fit(input);
         self.set.paused = input.device.spec.paused == Some(true);
         self.set.workloads.sort_by(|a, b| a.name.cmp(&b.name));
         self.set.removals.sort_by(|a, b| a.workload.cmp(&b.workload));
@@ -414,7 +417,8 @@ pub(crate) fn offline(state: OnDevice, verdict: Verdict) -> OnDevice {
     // What is wrong with the declaration is so whether or not the device is there.
     match state.verdict {
         Verdict::Stalled(ref t)
-            if t.reason == reason::CONTENT_MISSING || t.reason == reason::INVALID_SPEC =>
+            if [reason::CONTENT_MISSING, reason::INVALID_SPEC, reason::TOO_LARGE]
+                .contains(&t.reason.as_str()) =>
         {
             state
         }

@@ -6,6 +6,7 @@
 //! |---|---|---|---|---|
 //! | being deleted | False `Deleting` | True | True | – |
 //! | cannot be rendered: missing content, invalid | False `ContentMissing`, `InvalidSpec` | False | – | True |
+//! | does not fit into a message to its device | False `TooLarge` | False | – | True |
 //! | a target does not exist | False `UnknownTarget` | False | – | True |
 //! | a change failed for good: rolled back, port or name taken, plan refused | False, the failure's | False | – | True |
 //! | a change fails longer than its deadline | False, the failure's | False `ProgressDeadlineExceeded` | – | True |

@@ -60,6 +60,8 @@ pub mod reason {
     pub const CONTENT_MISSING: &str = "ContentMissing";
     /// Ready, Stalled: the spec passed the schema and cannot be rendered all the same.
     pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// Ready, Stalled: with it, what a device should have does not fit into one message.
+    pub const TOO_LARGE: &str = "TooLarge";
     /// Ready, Progressing: the workload is suspended.
     pub const SUSPENDED: &str = "Suspended";
     /// Ready, Progressing: the device is paused.

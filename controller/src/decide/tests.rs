@@ -9,6 +9,7 @@ use crate::fixtures::{self, device_object, rendered, running, workload_object};
 mod device;
 mod orphans;
 mod properties;
+mod size;
 mod states;
 
 /// A workload of the namespace, owned.

@@ -53,8 +53,45 @@ pub(super) struct Flight {
     pause: Duration,
 }
 
+fn envelope(
+    id: &DeviceId,
+    correlation_id: CorrelationId,
+    fence: &Fence,
+    steps: &[CorrelationId],
+    wanted: &Wanted<'_>,
+    issued_at: &str,
+) -> CommandEnvelope {
+    let command = PlanCommand {
+        fence: fence.clone(),
+        desired: wanted.desired.as_ref().clone(),
+        steps: std::iter::zip(steps, &wanted.plan.steps)
+            .map(|(id, step)| NumberedStep {
+                correlation_id: id.to_string(),
+                step: step.clone(),
+            })
+            .collect(),
+    };
+    CommandEnvelope {
+        version: VERSION,
+        correlation_id,
+        tenant: id.tenant().to_string(),
+        device: id.device().to_string(),
+        plugin: "container".to_owned(),
+        action: action::PLAN_APPLY.to_owned(),
+        args: serde_json::to_value(&command).expect("the model serialises to JSON"),
+        actor: "controller".to_owned(),
+        issued_at: issued_at.to_owned(),
+        ttl_ms: u64::try_from(TTL.as_millis()).unwrap_or(u64::MAX),
+        fence: Some(fence.clone()),
+        traceparent: None,
+    }
+}
+
 impl Flight {
     /// Makes the command and its bytes.
+    ///
+    /// Steps that do not fit beside the desired set are left for the next plan: every prefix of a plan is safe, and
+    /// once it is done the device's report shows what is missing still.
     pub(super) fn prepare(
         id: &DeviceId,
         sender: &Sender,
@@ -64,35 +101,19 @@ impl Flight {
         now: Uptime,
     ) -> Result<Self, EncodeError> {
         let correlation_id = sender.ids.correlation_id();
-        let steps: Vec<CorrelationId> = wanted
+        let mut steps: Vec<CorrelationId> = wanted
             .plan
             .steps
             .iter()
             .map(|_| sender.ids.correlation_id())
             .collect();
-        let command = PlanCommand {
-            fence: fence.clone(),
-            desired: wanted.desired.as_ref().clone(),
-            steps: std::iter::zip(&steps, &wanted.plan.steps)
-                .map(|(id, step)| NumberedStep {
-                    correlation_id: id.to_string(),
-                    step: step.clone(),
-                })
-                .collect(),
-        };
-        let envelope = CommandEnvelope {
-            version: VERSION,
-            correlation_id,
-            tenant: id.tenant().to_string(),
-            device: id.device().to_string(),
-            plugin: "container".to_owned(),
-            action: action::PLAN_APPLY.to_owned(),
-            args: serde_json::to_value(&command).expect("the model serialises to JSON"),
-            actor: "controller".to_owned(),
-            issued_at: issued_at.to_owned(),
-            ttl_ms: u64::try_from(TTL.as_millis()).unwrap_or(u64::MAX),
-            fence: Some(fence.clone()),
-            traceparent: None,
+        let payload = loop {
+            match codec::encode(&envelope(id, correlation_id, &fence, &steps, wanted, issued_at)) {
+                Ok(payload) => break payload,
+                // At least one, or it would be a plan that never does anything.
+                Err(_) if steps.len() > 1 => steps.truncate(steps.len() / 2),
+                Err(error) => return Err(error),
+            }
         };
         Ok(Self {
             correlation_id,
@@ -102,7 +123,7 @@ impl Flight {
             fence,
             steps,
             topic: Topic::Request(id.clone()).to_string(),
-            payload: codec::encode(&envelope)?,
+            payload,
             properties: Properties {
                 correlation_data: Some(Bytes::copy_from_slice(correlation_id.0.as_bytes())),
                 response_topic: Some(Topic::Response(id.clone(), sender.requester.clone()).to_string()),

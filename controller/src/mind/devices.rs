@@ -54,9 +54,10 @@ impl Mind {
         self.place(&key.namespace);
         let standing = self.dispatcher.standing(id);
         let refused = match &standing {
-            Standing::Refused { code, message } => {
-                Some(format!("the device refused the plan: {code}: {message}"))
-            }
+            Standing::Refused { code, message } => Some(match code.as_str() {
+                "Unsendable" => format!("its plan cannot be sent: {message}"),
+                _ => format!("the device refused the plan: {code}: {message}"),
+            }),
             _ => None,
         };
         let nothing = Err(Trouble::new(reason::INVALID_SPEC, "not read yet"));

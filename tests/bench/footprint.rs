@@ -42,7 +42,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Outcome> {
         Some(measured) => rows.extend(measured),
         None => rows[0]
             .notes
-            .push("memory and processor time: no private Docker engine can run here".to_owned()),
+            .push("memory and processor time skipped: no private Docker engine can run here".to_owned()),
     }
     Ok(Outcome::Rows(rows))
 }

@@ -161,7 +161,7 @@ impl Schedule {
             acts: first_acts(random),
             lull: lull(random),
         }];
-        for _ in 0..random.random_range(1..=2) {
+        for _ in 0..=usize::from(random.random_bool(0.3)) {
             rounds.push(round(random));
         }
         Self {

@@ -19,10 +19,10 @@ const PATIENCE: Duration = Duration::from_mins(20);
 /// So long an attempt that began before the calm may take to its end.
 const ATTEMPT: Duration = Duration::from_mins(1);
 /// Without an effect for so long a device is at rest.
-const REST: Duration = Duration::from_secs(45);
+const REST: Duration = Duration::from_secs(40);
 /// So long nothing at all may happen afterwards.
-const IDLE: Duration = Duration::from_secs(130);
-const LOOK_EVERY: Duration = Duration::from_secs(15);
+const IDLE: Duration = Duration::from_secs(100);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What a schedule came to.
 #[derive(Debug, Clone, Default)]
@@ -169,11 +169,16 @@ impl Play {
             pause_device(&self.site, &mut self.wishes, false).await;
         }
         self.judge.always(&self.site, &self.wishes).await?;
-        self.site.pass(ATTEMPT).await;
-        let all_is_well = self.judge.missing(&self.site, &self.wishes).is_empty();
+        let begun = self.site.now();
+        let mut all_is_well = false;
+        while !all_is_well && self.site.now().saturating_sub(begun) < ATTEMPT {
+            self.site.pass(LOOK_EVERY).await;
+            let sound = self.wishes.are_sound();
+            all_is_well = sound && self.judge.missing(&self.site, &self.wishes).is_empty();
+        }
         for w in 0..self.wishes.workloads.len() {
             let wish = &self.wishes.workloads[w];
-            if wish.presence == Presence::Declared && !(all_is_well && wish.is_sound()) {
+            if wish.presence == Presence::Declared && !all_is_well {
                 retry(&self.site, &mut self.wishes, w).await;
             }
         }
@@ -213,11 +218,7 @@ impl Play {
         self.note("at rest".to_owned());
         // What fails is tried again from time to time, and told. One whose change cannot be made keeps its
         // old container, which a liveness probe may go on restarting.
-        let sound = self
-            .wishes
-            .workloads
-            .iter()
-            .all(|w| w.presence != Presence::Declared || w.is_sound());
+        let sound = self.wishes.are_sound();
         let effects = |site: &Site| {
             let journal = site.machine.journal();
             let counted = journal

@@ -270,6 +270,12 @@ impl Wishes {
         }
     }
 
+    /// Whether everything that is declared can come up.
+    pub(super) fn are_sound(&self) -> bool {
+        let mut declared = self.workloads.iter().filter(|w| w.presence == Presence::Declared);
+        declared.all(Wish::is_sound)
+    }
+
     /// The container that a number picks among those that could be declared.
     pub(super) fn pick(&self, pick: u32) -> (usize, usize) {
         let all: Vec<(usize, usize)> = self

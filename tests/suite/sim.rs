@@ -8,7 +8,7 @@
 //! clock are simulated. `make sim SCHEDULES=20000 SEED=1` plays more; a failing seed is printed with the way
 //! to play it again, which also leaves out of the schedule whatever does not matter.
 //!
-//! A seed gives the same schedule as long as `act` draws the same. What is not seeded: the order in which std's
+//! A seed gives the same schedule as long as `draw` draws the same. What is not seeded: the order in which std's
 //! hash maps iterate, and which of several ready branches tokio's `select!` takes. Neither has shown so far, and
 //! `a_seed_plays_the_same_twice` watches it.
 
@@ -19,12 +19,14 @@
 )]
 
 mod act;
+mod draw;
 mod faults;
 mod judge;
 mod perform;
 mod planted;
 mod run;
 mod site;
+mod told;
 mod wishes;
 
 use std::sync::Mutex;
@@ -42,7 +44,7 @@ const PLANTED_WITHIN: u64 = 100;
 
 /// Seeds that once showed a bug of the product, and which. They are always played.
 ///
-/// A change to what `act` draws makes other schedules of them: then take the fix out for a while, and look for
+/// A change to `draw` makes other schedules of them: then take the fix out for a while, and look for
 /// seeds that show the bug again.
 const ONCE_FAILED: [(u64, &str); 2] = [
     (41, "a plan made before a change failed tried it again"),
@@ -77,7 +79,9 @@ fn play(seed: u64, played: &Mutex<Played>) {
     played.snapped += u64::from(story.snapped);
     if let Some(broken) = story.broken {
         eprintln!("seed {seed} breaks {:?}: {}", broken.rule, broken.words);
-        eprintln!("  play it again: make sim SEED={seed} SCHEDULES=1");
+        eprintln!(
+            "  again: SEED={seed} SCHEDULES=1 cargo test --locked -p longshore-tests sim::every_schedule -- --nocapture"
+        );
         played.failed.push(seed);
     }
 }

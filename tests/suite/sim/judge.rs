@@ -6,19 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kube::Api;
-use kube::api::ListParams;
 use longshore_agent::labels;
 use longshore_agent::runtime::ContainerDetail;
 use longshore_agent::runtime::sim::{Actor, Journal, Op};
-use longshore_crds::{Device, Workload};
 use longshore_plan::names::EngineId;
 use longshore_plan::observed::ContainerState;
 use longshore_plan::spec::RestartPolicy;
 
 use super::perform::{THEIRS, ours};
-use super::site::{DEVICE, Site, TENANT};
-use super::wishes::{Image, Key, Policy, Presence, Wanted, Wish, Wishes};
+use super::site::Site;
+use super::told::ready_is_true;
+use super::wishes::{Key, Policy, Presence, Wanted, Wish, Wishes};
 
 /// Which promise is broken. The numbers are those of docs/invariants.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,7 +133,7 @@ impl Judge {
         never_two(&journal)?;
         self.foreign_is_there(site)?;
         self.volumes_are_there(site, wishes)?;
-        self.ready_is_true(site, wishes).await
+        ready_is_true(site, wishes, &self.ever_made).await
     }
 
     fn volumes_are_there(&mut self, site: &Site, wishes: &Wishes) -> Result<(), Broken> {
@@ -146,40 +144,6 @@ impl Judge {
         let retained = wishes.workloads.iter().filter(|w| w.retains);
         let names = retained.map(|w| format!("{}.data", w.name));
         self.kept.extend(names.filter(|name| there.contains(name)));
-        Ok(())
-    }
-
-    /// A workload whose newest generation is told to be ready can be so, and everything it takes was made.
-    async fn ready_is_true(&self, site: &Site, wishes: &Wishes) -> Result<(), Broken> {
-        let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
-        for object in workloads.list(&ListParams::default()).await.unwrap() {
-            let status = object.status.unwrap_or_default();
-            let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
-            let wish = wishes.workloads.iter().find(|w| {
-                Some(w.name) == object.metadata.name.as_deref() && w.presence == Presence::Declared
-            });
-            let (Some(wish), Some(ready)) = (wish, ready) else {
-                continue;
-            };
-            let told = status.observed_generation == object.metadata.generation && ready.status == "True";
-            if !told || wish.suspend {
-                continue;
-            }
-            for container in &wish.containers {
-                let made = [
-                    wish.name.to_owned(),
-                    container.name.to_owned(),
-                    container.effective().reference(),
-                    container.note.to_string(),
-                ];
-                // One that exits again and again is ready in between, if its probe says so.
-                let possible = container.image.is_good() || container.effective() == Image::Crashing;
-                if !possible || !self.ever_made.contains(&made) {
-                    let words = format!("{} is told to be ready without {}", wish.name, made.join(" "));
-                    return broken(Rule::Status, words);
-                }
-            }
-        }
         Ok(())
     }
 
@@ -380,61 +344,4 @@ pub(super) fn last_effect(journal: &Journal) -> Duration {
         .map(|entry| entry.at)
         .last()
         .unwrap_or_default()
-}
-
-/// The versions of all objects that only a change may write.
-pub(super) async fn versions(site: &Site) -> Vec<String> {
-    let mut versions = Vec::new();
-    let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
-    for workload in workloads.list(&ListParams::default()).await.unwrap() {
-        versions.extend(workload.metadata.resource_version);
-    }
-    let devices: Api<Device> = Api::namespaced(site.client.clone(), TENANT);
-    versions.extend(devices.get(DEVICE).await.unwrap().metadata.resource_version);
-    versions
-}
-
-/// What the objects' statuses do not say as it is.
-pub(super) async fn statuses(site: &Site, wishes: &Wishes) -> Vec<Broken> {
-    let mut words = Vec::new();
-    let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
-    for wish in &wishes.workloads {
-        let object = workloads.get_opt(wish.name).await.unwrap();
-        let declared = wish.presence == Presence::Declared;
-        let Some(object) = object else {
-            if declared {
-                words.push(format!("{} is gone", wish.name));
-            }
-            continue;
-        };
-        if !declared {
-            words.push(format!("{} is still there", wish.name));
-            continue;
-        }
-        let status = object.status.unwrap_or_default();
-        if status.observed_generation != object.metadata.generation {
-            words.push(format!("{}: an older generation is told of", wish.name));
-        }
-        let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
-        let ready = ready.is_some_and(|c| c.status == "True");
-        if ready != wish.is_sound() && !wish.suspend && !wishes.paused {
-            words.push(format!("{}: Ready is {ready}", wish.name));
-        }
-    }
-    let devices: Api<Device> = Api::namespaced(site.client.clone(), TENANT);
-    let status = devices.get(DEVICE).await.unwrap().status.unwrap_or_default();
-    for wanted in ["Connected", "RuntimeReady"] {
-        let is = status
-            .conditions
-            .iter()
-            .any(|c| c.type_ == wanted && c.status == "True");
-        if !is {
-            words.push(format!("the device is not {wanted}"));
-        }
-    }
-    let told = |words| Broken {
-        rule: Rule::Status,
-        words,
-    };
-    words.into_iter().map(told).collect()
 }

@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::act::{Round, Schedule};
-use super::judge::{Broken, Judge, Rule, broken, last_effect, statuses, versions};
+use super::judge::{Broken, Judge, Rule, broken, last_effect};
 use super::perform::{pause_device, perform, prepare, retry};
 use super::planted::Plant;
 use super::site::Site;
+use super::told::{statuses, versions};
 use super::wishes::{Presence, Wishes};
 use longshore_agent::runtime::sim::Op;
 use rand::SeedableRng;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::kinds::{Form, Resource};
+use super::kinds::{EVENTS, Form, Resource};
 
 /// Field names of events.k8s.io/v1 and of core/v1.
 const RENAMED: [(&str, &str); 8] = [
@@ -16,8 +16,31 @@ const RENAMED: [(&str, &str); 8] = [
     ("reportingInstance", "reportingInstance"),
 ];
 
+/// Fields of core/v1 that are shown when empty too.
+fn empty_fields() -> [(&'static str, Value); 7] {
+    [
+        ("eventTime", Value::Null),
+        ("firstTimestamp", Value::Null),
+        ("lastTimestamp", Value::Null),
+        ("involvedObject", Value::Object(Map::new())),
+        ("source", Value::Object(Map::new())),
+        ("reportingComponent", "".into()),
+        ("reportingInstance", "".into()),
+    ]
+}
+
 /// A stored object as the resource shows it.
 pub(crate) fn shown(resource: &Resource, stored: Value) -> Value {
+    let stored = if *resource.table == *EVENTS {
+        filled(stored)
+    } else {
+        stored
+    };
+    editable(resource, stored)
+}
+
+/// A stored object in the resource's version, for a change of it: only the fields that are there.
+pub(crate) fn editable(resource: &Resource, stored: Value) -> Value {
     match resource.form {
         Form::Plain => stored,
         Form::EventsV1 => rename(stored, "events.k8s.io/v1", |(new, old)| (old, new)),
@@ -30,6 +53,35 @@ pub(crate) fn stored(resource: &Resource, shown: Value) -> Value {
         Form::Plain => shown,
         Form::EventsV1 => rename(shown, "v1", |(new, old)| (new, old)),
     }
+}
+
+/// With the fields that Kubernetes always shows, empty ones too: `kubectl get events
+/// --sort-by=.lastTimestamp` finds nothing where the field is missing.
+fn filled(mut event: Value) -> Value {
+    if let Some(event) = event.as_object_mut() {
+        for (field, empty) in empty_fields() {
+            event.entry(field).or_insert(empty);
+        }
+    }
+    event
+}
+
+/// Without what was only shown as empty, in either version: an object that comes back as it was shown is
+/// no change.
+pub(crate) fn bare(resource: &Resource, mut event: Value) -> Value {
+    if *resource.table == *EVENTS
+        && let Some(fields) = event.as_object_mut()
+    {
+        for (core, empty) in empty_fields() {
+            let renamed = RENAMED.iter().find(|(_, old)| *old == core);
+            for name in [Some(core), renamed.map(|(new, _)| *new)].into_iter().flatten() {
+                if fields.get(name) == Some(&empty) {
+                    fields.remove(name);
+                }
+            }
+        }
+    }
+    event
 }
 
 fn rename(

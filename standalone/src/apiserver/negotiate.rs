@@ -30,6 +30,14 @@ pub(crate) enum Discovery {
     Plain,
 }
 
+/// How `/openapi/v2` is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenApiV2 {
+    Json,
+    /// gnostic's message: what kubectl asks for, and takes alone.
+    Protobuf,
+}
+
 /// One alternative of an Accept header: media type and parameters.
 struct Alternative {
     media: String,
@@ -115,6 +123,17 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Discovery {
     Discovery::Plain
 }
 
+/// The first form of `/openapi/v2` this server can give; JSON when nothing matches, as in Kubernetes.
+pub(crate) fn openapi_v2(headers: &HeaderMap) -> OpenApiV2 {
+    let readable = alternatives(headers).iter().find_map(|a| match a.media.as_str() {
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+        | "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => Some(OpenApiV2::Protobuf),
+        _ if a.is_json() => Some(OpenApiV2::Json),
+        _ => None,
+    });
+    readable.unwrap_or(OpenApiV2::Json)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,5 +165,8 @@ mod tests {
             Discovery::V2Beta1
         );
         assert_eq!(discovery(&accept("application/json, */*")), Discovery::Plain);
+        let gnostic = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        assert_eq!(openapi_v2(&accept(gnostic)), OpenApiV2::Protobuf);
+        assert_eq!(openapi_v2(&accept("application/json")), OpenApiV2::Json);
     }
 }

@@ -204,6 +204,9 @@ async fn dispatch(core: &Arc<Core>, parts: &Parts, body: Body) -> Result<Reply, 
         Route::Groups => Ok(discovery::groups(&core.registry, wanted())),
         Route::Group(group) => discovery::group(&core.registry, &group),
         Route::Resources { group, version } => discovery::resources(&core.registry, &group, &version),
+        Route::OpenApiV2 => Ok(core
+            .openapi
+            .v2(&core.registry, negotiate::openapi_v2(&parts.headers))),
         Route::OpenApiIndex => Ok(core.openapi.index(&core.registry)),
         Route::OpenApi(path) => core.openapi.document(&core.registry, &path),
         Route::Version | Route::Health | Route::Unknown => Err(ApiError::no_such_path()),

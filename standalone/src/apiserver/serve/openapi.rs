@@ -1,7 +1,11 @@
-//! `/openapi/v3`: one document per group and version, made on first use and kept.
+//! `/openapi/v3`: one document per group and version, and `/openapi/v2`: one for all. Made on first use and
+//! kept.
 //!
 //! The documents hold what clients read: the schemas (`kubectl explain`), and for each path the
 //! kind and the parameters that tell kubectl the server validates fields and knows dry runs.
+
+mod gnostic;
+mod v2;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -14,27 +18,65 @@ use super::Reply;
 use super::discovery::digest;
 use crate::apiserver::failure::ApiError;
 use crate::apiserver::kinds::{OpenApi, Registry, Resource};
+use crate::apiserver::negotiate::OpenApiV2;
 
 /// Query parameters kubectl looks for before it relies on them.
 const PARAMETERS: [&str; 4] = ["dryRun", "fieldManager", "fieldValidation", "force"];
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
-/// The documents by path (`api/v1`), each with its digest.
+/// gnostic's protobuf form of v2, as it is answered: the `@` in what kubectl asks for is not allowed here.
+const GNOSTIC: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// A document's text and its digest.
+type Tagged = (Bytes, String);
+
+/// The documents of v3 by path (`api/v1`), and that of v2 in its two forms.
 #[derive(Default)]
-pub(crate) struct Documents(OnceLock<BTreeMap<String, (Bytes, String)>>);
+pub(crate) struct Documents {
+    v3: OnceLock<BTreeMap<String, Tagged>>,
+    v2: OnceLock<Tagged>,
+    v2_protobuf: OnceLock<Tagged>,
+}
+
+fn tagged(body: impl Into<Bytes>) -> Tagged {
+    let body = body.into();
+    let hash = digest(&body);
+    (body, hash)
+}
 
 impl Documents {
-    fn all(&self, registry: &Registry) -> &BTreeMap<String, (Bytes, String)> {
-        self.0.get_or_init(|| {
+    fn all(&self, registry: &Registry) -> &BTreeMap<String, Tagged> {
+        self.v3.get_or_init(|| {
             let pairs = registry.group_versions().into_iter();
             pairs
                 .map(|(group, version)| {
-                    let body = Bytes::from(document(registry, group, version).to_string());
-                    let hash = digest(&body);
-                    (path(group, version), (body, hash))
+                    let document = document(registry, group, version).to_string();
+                    (path(group, version), tagged(document))
                 })
                 .collect()
         })
+    }
+
+    /// `/openapi/v2`
+    pub(super) fn v2(&self, registry: &Registry, form: OpenApiV2) -> Reply {
+        let made = || {
+            let pairs = registry.group_versions().into_iter();
+            let v3: Vec<Value> = pairs
+                .map(|(group, version)| document(registry, group, version))
+                .collect();
+            v2::document(v3.iter())
+        };
+        let ((body, hash), content_type) = match form {
+            OpenApiV2::Json => (
+                self.v2.get_or_init(|| tagged(made().to_string())),
+                "application/json",
+            ),
+            OpenApiV2::Protobuf => (
+                self.v2_protobuf.get_or_init(|| tagged(gnostic::encode(&made()))),
+                GNOSTIC,
+            ),
+        };
+        Reply::tagged(body.clone(), content_type, hash.clone())
     }
 
     /// `/openapi/v3`
@@ -168,4 +210,50 @@ fn add_paths(paths: &mut Map<String, Value>, resource: &Resource, schema: &str) 
     }
     paths.insert(collection, on_collection);
     paths.insert(object, on_object);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apiserver::kinds::Kinds;
+
+    fn references<'v>(value: &'v Value, into: &mut Vec<&'v str>) {
+        match value {
+            Value::Object(map) => {
+                into.extend(map.get("$ref").and_then(Value::as_str));
+                map.values().for_each(|below| references(below, into));
+            }
+            Value::Array(items) => items.iter().for_each(|below| references(below, into)),
+            _ => {}
+        }
+    }
+
+    /// One reference to a name that is not there, and kubectl throws away the whole document.
+    #[test]
+    fn every_reference_of_v2_leads_to_a_definition_and_every_kind_has_one() {
+        let registry = Kinds::from(longshore_crds::all()).registry().unwrap();
+        let v3: Vec<Value> = registry
+            .group_versions()
+            .into_iter()
+            .map(|(group, version)| document(&registry, group, version))
+            .collect();
+        let v2 = v2::document(v3.iter());
+        let mut found = Vec::new();
+        references(&v2, &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for reference in found {
+            let name = reference.strip_prefix("#/definitions/").unwrap();
+            assert!(v2["definitions"].get(name).is_some(), "{reference}");
+        }
+        let definitions = v2["definitions"].as_object().unwrap();
+        for resource in registry.all() {
+            let wanted = json!([kind(resource)]);
+            assert!(
+                definitions
+                    .values()
+                    .any(|d| d["x-kubernetes-group-version-kind"] == wanted),
+                "{wanted}"
+            );
+        }
+    }
 }

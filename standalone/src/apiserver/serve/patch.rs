@@ -165,7 +165,7 @@ fn decide_apply(
         applied["metadata"]["namespace"] = context.namespace.as_str().into();
     }
     Ok(Box::new(move |current| {
-        let current = current.map(|current| events::shown(&context.resource, current.clone()));
+        let current = current.map(|current| events::editable(&context.resource, current.clone()));
         let asked = applied["metadata"]["uid"].as_str().unwrap_or_default();
         if current.is_none() && !asked.is_empty() {
             let why = format!(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::apiserver::events;
-use crate::apiserver::kinds::{Form, Resource};
+use crate::apiserver::kinds::{EVENTS, Form, Resource};
 use crate::apiserver::negotiate::Show;
 use crate::apiserver::store::Object;
 
@@ -41,7 +41,8 @@ pub(super) struct Renderer {
 impl Renderer {
     /// One object as JSON text.
     pub(super) fn object(&self, object: &Object) -> Bytes {
-        if self.show == Show::Object && self.resource.form == Form::Plain {
+        let as_stored = self.resource.form == Form::Plain && *self.resource.table != *EVENTS;
+        if self.show == Show::Object && as_stored {
             return object.body.clone();
         }
         self.value(object.value()).to_string().into()

@@ -18,6 +18,8 @@ pub(super) enum Route {
     Object(ObjectPath),
     Version,
     Health,
+    /// `/openapi/v2`
+    OpenApiV2,
     /// `/openapi/v3`
     OpenApiIndex,
     /// `/openapi/v3/{path}`
@@ -46,6 +48,7 @@ pub(super) fn route(path: &str) -> Route {
         ["apis"] => Route::Groups,
         ["version"] => Route::Version,
         ["healthz" | "livez" | "readyz", ..] => Route::Health,
+        ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiIndex,
         ["openapi", "v3", rest @ ..] => Route::OpenApi(rest.join("/")),
         ["apis", group] => Route::Group((*group).to_owned()),
@@ -140,7 +143,7 @@ mod tests {
             ("/apis/apps", Route::Group("apps".into())),
             ("/livez/ping", Route::Health),
             ("/openapi/v3/apis/apps/v1", Route::OpenApi("apis/apps/v1".into())),
-            ("/openapi/v2", Route::Unknown),
+            ("/openapi/v2", Route::OpenApiV2),
             ("/", Route::Unknown),
             ("/api/v1/namespaces/a/secrets/s/x/y", Route::Unknown),
             ("/api/v1//secrets", Route::Unknown),

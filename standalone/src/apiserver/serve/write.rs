@@ -171,6 +171,7 @@ pub(super) async fn create(
 }
 
 fn decide_create(context: Context, name: String, uid: String, sent: Value) -> Decide {
+    let sent = events::bare(&context.resource, sent);
     Box::new(move |current| {
         let created = admit::create(&context, &name, &uid, &sent)?;
         match current {
@@ -192,8 +193,8 @@ pub(super) fn decide_update(
 ) -> Decide {
     Box::new(move |current| {
         let current = current.ok_or_else(|| ApiError::not_found(&context.resource, &name))?;
-        let current = events::shown(&context.resource, current.clone());
-        let object = wanted(&context, &current)?;
+        let current = events::editable(&context.resource, current.clone());
+        let object = events::bare(&context.resource, wanted(&context, &current)?);
         Ok(stored(&context, admit::update(&context, &current, &object)?))
     })
 }

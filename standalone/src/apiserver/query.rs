@@ -9,6 +9,9 @@ use super::failure::{ApiError, Cause};
 /// The parameter that says how a resourceVersion is meant.
 pub(crate) const MATCH: &str = "resourceVersionMatch";
 
+/// The longest a client may have a watch last. A moment much further away has no `Instant`.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+
 /// What to do with fields the schema does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FieldValidation {
@@ -83,11 +86,12 @@ impl Query {
         Ok(limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
     }
 
+    /// How long a watch is to last; more than [`LONGEST_TIMEOUT`] is not given.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
         Ok(self
             .number("timeoutSeconds")?
             .filter(|&s| s > 0)
-            .map(Duration::from_secs))
+            .map(|seconds| Duration::from_secs(seconds).min(LONGEST_TIMEOUT)))
     }
 
     /// `dryRun=All` is the only value there is. `options` names the verb's options.

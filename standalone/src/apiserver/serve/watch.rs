@@ -1,7 +1,8 @@
 //! Watches: a cursor into a table's history, turned into lines of JSON as the client reads them.
 //!
 //! There is no queue per watcher. A watcher that reads slowly just stays behind; once the history
-//! no longer reaches back to its cursor it is ended with `410 Expired`, and must list again.
+//! no longer reaches back to its cursor it is ended with `410 Expired`, and must list again. One that
+//! does not read at all costs one piece of text and some pointers, and no more than its time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use futures::stream::unfold;
+use futures::stream::poll_fn;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +26,10 @@ use crate::apiserver::query::{MATCH, Match, Query};
 use crate::apiserver::selector::Selector;
 use crate::apiserver::store::{After, Change, Key, Object, Store};
 
-/// Changes turned into lines at a time; bounds what a watcher buffers.
+/// Changes taken from the history at a time.
 const BATCH: usize = 64;
+/// Bytes of lines made at a time, and at most one object more: all the text a watcher buffers.
+const PIECE: usize = 1 << 20;
 /// How long a watch lasts when the client does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How often an idle watch that wants bookmarks gets one.
@@ -41,13 +45,22 @@ struct Watch {
     renderer: Renderer,
     sources: Sources,
     cursor: u64,
-    lines: VecDeque<Bytes>,
+    /// What is still to be made into lines; `cursor` is past it.
+    pending: VecDeque<Pending>,
+    lines: Vec<u8>,
     changed: Receiver<u64>,
     ends_at: Instant,
     bookmarks: bool,
     bookmark_at: Instant,
     stop: [CancellationToken; 2],
     ended: bool,
+}
+
+/// What a watcher is yet to be told of. Shared with the store, so that waiting costs next to nothing.
+enum Pending {
+    Added(Arc<Object>),
+    Change(Change),
+    InitialEnd,
 }
 
 /// Starts a watch. Errors found now are HTTP errors; later ones are lines of the stream.
@@ -70,7 +83,8 @@ pub(super) fn watch(
     let mut watch = Watch {
         store: scope.store.clone(),
         cursor: 0,
-        lines: VecDeque::new(),
+        pending: VecDeque::new(),
+        lines: Vec::new(),
         changed,
         ends_at,
         bookmarks,
@@ -94,8 +108,12 @@ pub(super) fn watch(
         Start::After(rv) => watch.cursor = rv,
         Start::Everything { close_with_bookmark } => watch.send_everything(close_with_bookmark),
     }
-    Ok(unfold(watch, |mut watch| async move {
-        watch.next().await.map(|line| (Ok(line), watch))
+    let (pieces, mut read) = mpsc::channel(1);
+    // A task of its own: a body nobody reads is never polled, and would know no deadline. It ends with the
+    // watch's time, with the server, or with the reader, and owns nothing else.
+    tokio::spawn(watch.run(pieces));
+    Ok(poll_fn(move |context| {
+        read.poll_recv(context).map(|piece| piece.map(Ok))
     }))
 }
 
@@ -142,10 +160,37 @@ fn next_bookmark(now: Instant, ends_at: Instant) -> Instant {
 }
 
 impl Watch {
+    /// Makes a piece whenever the last one was taken.
+    async fn run(mut self, pieces: mpsc::Sender<Bytes>) {
+        loop {
+            let [server_stops, listener_stops] = self.stop.clone();
+            // Every arm only waits. A reader who keeps up is told of everything up to the end.
+            let place = tokio::select! {
+                biased;
+                place = pieces.reserve() => place,
+                () = tokio::time::sleep_until(self.ends_at) => return,
+                () = server_stops.cancelled() => return,
+                () = listener_stops.cancelled() => return,
+            };
+            let Ok(place) = place else { return };
+            // The reader is gone when the channel is closed, and with it the need for what `next` was about.
+            let piece = tokio::select! {
+                biased;
+                () = pieces.closed() => return,
+                piece = self.next() => piece,
+            };
+            match piece {
+                Some(piece) => place.send(piece),
+                None => return,
+            }
+        }
+    }
+
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            self.render();
             if !self.lines.is_empty() {
-                return Some(self.take_lines());
+                return Some(std::mem::take(&mut self.lines).into());
             }
             if self.ended {
                 return None;
@@ -171,11 +216,17 @@ impl Watch {
         }
     }
 
-    fn take_lines(&mut self) -> Bytes {
-        if self.lines.len() == 1 {
-            return self.lines.pop_front().unwrap_or_default();
+    /// Makes the next lines, as many as fit into a piece.
+    fn render(&mut self) {
+        while self.lines.len() < PIECE
+            && let Some(next) = self.pending.pop_front()
+        {
+            match next {
+                Pending::Added(object) => self.send("ADDED", &object),
+                Pending::Change(change) => self.take_change(&change),
+                Pending::InitialEnd => self.bookmark(true),
+            }
         }
-        self.lines.drain(..).collect::<Vec<_>>().concat().into()
     }
 
     /// Takes in what happened since; true if the cursor moved over changes.
@@ -188,10 +239,8 @@ impl Watch {
             Ok((changes, upto)) => {
                 self.cursor = upto;
                 self.renderer.now = self.sources.now();
-                for change in &changes {
-                    self.take_change(change);
-                }
-                !changes.is_empty()
+                self.pending.extend(changes.into_iter().map(Pending::Change));
+                !self.pending.is_empty()
             }
         }
     }
@@ -231,29 +280,20 @@ impl Watch {
         let snapshot = self.store.list(&self.table, self.namespace.as_deref());
         self.cursor = snapshot.rv;
         let chosen = |(key, object): &(Key, Arc<Object>)| self.selector.matches(key, object);
-        for (_, object) in snapshot
-            .objects
-            .iter()
-            .filter(|pair| chosen(pair))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            self.send("ADDED", &object);
-        }
-        if close_with_bookmark {
-            self.bookmark(true);
-        }
+        let objects = snapshot.objects.into_iter().filter(chosen);
+        let added = objects.map(|(_, object)| Pending::Added(object));
+        self.pending
+            .extend(added.chain(close_with_bookmark.then_some(Pending::InitialEnd)));
     }
 
     fn send(&mut self, kind: &str, object: &Object) {
         let body = self.renderer.object(object);
-        let mut line = Vec::with_capacity(body.len() + 40);
+        let line = &mut self.lines;
         line.extend_from_slice(b"{\"type\":\"");
         line.extend_from_slice(kind.as_bytes());
         line.extend_from_slice(b"\",\"object\":");
         line.extend_from_slice(&body);
         line.extend_from_slice(b"}\n");
-        self.lines.push_back(line.into());
     }
 
     fn bookmark(&mut self, initial_end: bool) {
@@ -267,6 +307,6 @@ impl Watch {
     }
 
     fn push(&mut self, event: &Value) {
-        self.lines.push_back(format!("{event}\n").into());
+        self.lines.extend_from_slice(format!("{event}\n").as_bytes());
     }
 }

@@ -81,6 +81,53 @@ async fn a_slow_watcher_is_ended_and_must_list_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_asked_for_longer_than_time_goes_lasts_a_day() {
+    let server = server().await;
+    for seconds in [u64::MAX, i64::MAX.unsigned_abs()] {
+        let begin = tokio::time::Instant::now();
+        let events = watched(
+            &server,
+            &format!("{CONFIG_MAPS}?watch=1&timeoutSeconds={seconds}"),
+        )
+        .await;
+        assert!(events.is_empty());
+        assert_eq!(begin.elapsed().as_secs(), 24 * 3600);
+    }
+}
+
+/// However much there is to tell, a watch makes as much of it into text as is being read, and ends in time.
+#[tokio::test(start_paused = true)]
+async fn a_watch_nobody_reads_holds_little_and_ends_in_time() {
+    use http_body_util::BodyExt as _;
+
+    let server = server().await;
+    for n in 0..40 {
+        let mut object = config_map(&format!("c{n}"), "web");
+        object["data"]["k"] = "x".repeat(100_000).into();
+        post(&server, CONFIG_MAPS, &object).await;
+    }
+    let mut request = http::Request::get(format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=60"))
+        .body(axum::body::Body::empty())
+        .unwrap();
+    request
+        .extensions_mut()
+        .insert(crate::apiserver::serve::InProcess);
+    let response = crate::apiserver::serve::handle(server.core.clone(), request).await;
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(first.len() < 1_500_000, "{}", first.len());
+    tokio::time::sleep(std::time::Duration::from_secs(61)).await;
+    let rest = body.collect().await.unwrap().to_bytes();
+    assert!(rest.len() < 1_500_000, "{}", rest.len());
+    assert!(rest.ends_with(b"\n"));
+
+    // Read on, it is whole, and in order.
+    let events = watched(&server, &format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=60")).await;
+    assert_eq!(events.len(), 40);
+    assert!(events.is_sorted_by_key(|(_, object)| object["metadata"]["name"].as_str().unwrap().to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_table_watch_sends_rows() {
     let server = server().await;
     post(&server, CONFIG_MAPS, &config_map("a", "web")).await;

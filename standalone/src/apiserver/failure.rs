@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use cause::{Cause, go_kind};
 
+use super::depth;
 use super::kinds::Resource;
 use cause::list_causes;
 
@@ -211,6 +212,24 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
             .about(name, group, kind)
             .because(causes)
+    }
+
+    /// An object that could not be read back once it is stored.
+    pub(crate) fn too_deep(resource: &Resource, name: &str) -> Self {
+        Self::bad_request(format!(
+            "{} \"{name}\" nests deeper than {} levels (its metadata.managedFields count as well)",
+            resource.qualified(),
+            depth::LIMIT
+        ))
+    }
+
+    /// The name belongs to an object that the store holds and this server cannot read.
+    pub(crate) fn unreadable(resource: &Resource, name: &str) -> Self {
+        Self::conflict(
+            resource,
+            name,
+            "the store holds an object of this name that cannot be read; the server's log of its start says more",
+        )
     }
 
     /// A patch that does not fit the object: a failed `test`, a path that is not there. As in Kubernetes the answer

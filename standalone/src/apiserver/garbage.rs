@@ -91,6 +91,7 @@ impl Collector {
             watched,
             stranded,
             owners,
+            incomplete,
         } = self.store.survey();
         let kept: BTreeSet<Key> = stranded
             .iter()
@@ -106,6 +107,10 @@ impl Collector {
             } else if !kept.contains(&found.key) {
                 self.drop_namespace(found).await;
             }
+        }
+        // An owner that could not be read is not one that is gone.
+        if incomplete {
+            return;
         }
         for found in watched
             .iter()

@@ -17,6 +17,7 @@
 mod admit;
 pub(crate) mod apply;
 mod clock;
+mod depth;
 mod events;
 mod failure;
 mod garbage;

@@ -1,7 +1,8 @@
 //! The three patch types that change an object by themselves: JSON Patch, JSON merge patch and, for core kinds,
 //! strategic merge patch. Server-side apply lives in [`super::apply`].
 //!
-//! Everything here is pure. Recursion follows the documents, whose depth the JSON parser bounds at 128.
+//! Everything here is pure. Recursion follows the documents. The parser bounds their depth, and so that of what merges
+//! of them; a JSON Patch can put a value into itself, and is therefore stopped at [`depth::LIMIT`] after each operation.
 
 mod json;
 mod pointer;
@@ -13,6 +14,7 @@ mod tests;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::depth;
 use super::failure::go_kind;
 
 /// Why a patch was not applied.
@@ -39,6 +41,15 @@ pub(crate) enum PatchError {
         operation: usize,
         /// What does not fit.
         why: String,
+    },
+    /// An operation of a JSON Patch that makes the object nest too deep to be read back.
+    #[error(
+        "operation {operation}: the object would nest deeper than {} levels",
+        depth::LIMIT
+    )]
+    TooDeep {
+        /// Its place in the patch.
+        operation: usize,
     },
     /// A `test` operation found something else.
     #[error("testing value {path} failed")]
@@ -79,7 +90,7 @@ impl PatchError {
     /// Whether the request is at fault whatever the object is (400), rather than the two together (422).
     pub(crate) fn is_malformed(&self) -> bool {
         match self {
-            PatchError::Malformed(_) | PatchError::Strategic { .. } => true,
+            PatchError::Malformed(_) | PatchError::Strategic { .. } | PatchError::TooDeep { .. } => true,
             PatchError::TooManyOperations { .. }
             | PatchError::Unfit { .. }
             | PatchError::TestFailed { .. }

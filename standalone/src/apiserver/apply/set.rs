@@ -10,6 +10,7 @@ use std::fmt::{self, Write as _};
 use serde_json::{Map, Value};
 
 use super::types::same;
+use crate::apiserver::depth;
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,8 +139,8 @@ impl fmt::Display for Path {
     }
 }
 
-/// How deep `FieldsV1` may nest; the JSON parser refuses deeper bodies anyway.
-const MAX_DEPTH: usize = 128;
+/// How deep `FieldsV1` may nest: as deep as fits into an object that can be stored, four levels below its top.
+const MAX_DEPTH: usize = depth::LIMIT - 5;
 
 /// A set of paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

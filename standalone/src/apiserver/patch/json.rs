@@ -4,11 +4,13 @@ use serde_json::Value;
 
 use super::PatchError;
 use super::pointer::{Pointer, existing, get_mut, insertion};
+use crate::apiserver::depth;
 
 /// The most operations in one patch (`maxJSONPatchOperations` of `k8s.io/apiserver`).
 const MAX_OPERATIONS: usize = 10_000;
 
-/// The most nodes all `copy` operations of a patch may add; Kubernetes bounds the bytes they add to 3 MiB.
+/// The most nodes all `copy` operations of a patch may add, and those that `move` takes further down count as well;
+/// Kubernetes bounds the bytes that `copy` adds to 3 MiB.
 const MAX_COPIED: usize = 100_000;
 
 /// Applies `patch` to a copy of `doc`.
@@ -92,6 +94,27 @@ impl<'p> Operation<'p> {
         self.json.get("value").unwrap_or(&Value::Null)
     }
 
+    /// With `value` at `path` the document must not nest too deep. Where it was within the bound before, it then
+    /// stays so: nothing else of it moves further down.
+    fn check_depth(&self, path: &Pointer, value: &Value) -> Result<(), PatchError> {
+        let left = depth::LIMIT.checked_sub(path.depth());
+        if left.is_some_and(|left| depth::is_within(value, left)) {
+            return Ok(());
+        }
+        Err(PatchError::TooDeep {
+            operation: self.index,
+        })
+    }
+
+    /// Counts what is copied; many small operations must not make something huge.
+    fn count(&self, value: &Value, copied: &mut usize) -> Result<(), PatchError> {
+        *copied += nodes(value);
+        if *copied > MAX_COPIED {
+            return Err(self.unfit("the patch copies too much"));
+        }
+        Ok(())
+    }
+
     fn missing(&self, operation: &'static str, field: &str) -> PatchError {
         let path = self
             .json
@@ -107,6 +130,7 @@ fn apply_one(doc: &mut Value, operation: &Operation<'_>, copied: &mut usize) -> 
     let path = operation.pointer("path")?;
     match operation.text("op")? {
         "add" => {
+            operation.check_depth(&path, operation.value())?;
             let value = operation.value().clone();
             add(doc, &path, value).ok_or_else(|| operation.missing("add", "path"))
         }
@@ -114,6 +138,7 @@ fn apply_one(doc: &mut Value, operation: &Operation<'_>, copied: &mut usize) -> 
             .map(|_| ())
             .ok_or_else(|| operation.missing("remove", "path")),
         "replace" => {
+            operation.check_depth(&path, operation.value())?;
             let value = operation.value().clone();
             replace(doc, &path, value).ok_or_else(|| operation.missing("replace", "path"))
         }
@@ -123,17 +148,20 @@ fn apply_one(doc: &mut Value, operation: &Operation<'_>, copied: &mut usize) -> 
                 return Err(operation.unfit("a value cannot move into itself"));
             }
             let value = remove(doc, &from).ok_or_else(|| operation.missing("move", "from"))?;
+            if path.depth() > from.depth() {
+                operation.count(&value, copied)?;
+                operation.check_depth(&path, &value)?;
+            }
             add(doc, &path, value).ok_or_else(|| operation.missing("move", "path"))
         }
         "copy" => {
             // The whole document can be tested and replaced, but neither copied nor added.
             let from = operation.pointer("from")?;
-            let value = from.get(doc).filter(|_| !from.is_root()).cloned();
+            let value = from.get(doc).filter(|_| !from.is_root());
             let value = value.ok_or_else(|| operation.missing("copy", "from"))?;
-            *copied += nodes(&value);
-            if *copied > MAX_COPIED {
-                return Err(operation.unfit("the patch copies too much"));
-            }
+            operation.count(value, copied)?;
+            operation.check_depth(&path, value)?;
+            let value = value.clone();
             add(doc, &path, value).ok_or_else(|| operation.missing("copy", "path"))
         }
         "test" => {

@@ -24,6 +24,11 @@ impl Pointer {
         self.0.is_empty()
     }
 
+    /// How many objects and lists are around the value here.
+    pub(super) fn depth(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether `other` is this place or below it.
     pub(super) fn contains(&self, other: &Pointer) -> bool {
         other.0.starts_with(&self.0)

@@ -78,16 +78,6 @@ pub enum OpenStoreError {
         /// The format this release reads.
         expected: String,
     },
-    /// One object in the file is not JSON.
-    #[error("the store {path} holds an unreadable object {key}: {}", START_ANEW)]
-    Object {
-        /// The store's file.
-        path: PathBuf,
-        /// The object's key.
-        key: String,
-        /// What the parser said.
-        source: serde_json::Error,
-    },
     /// The thread reading the file died.
     #[error("reading the store {path} was aborted")]
     Aborted {

@@ -97,6 +97,8 @@ pub(crate) struct Survey {
     pub(crate) watched: Vec<Located>,
     /// Objects in namespaces that are being deleted.
     pub(crate) stranded: Vec<Located>,
+    /// Some objects could not be read: what is not here may exist all the same.
+    pub(crate) incomplete: bool,
     /// Uids of all owners named, and whether such an object exists.
     pub(crate) owners: BTreeMap<String, bool>,
 }
@@ -195,7 +197,10 @@ impl Store {
     /// What housekeeping looks after, found in one go and without copying the rest.
     pub(crate) fn survey(&self) -> Survey {
         let state = self.shared.read();
-        let mut survey = Survey::default();
+        let mut survey = Survey {
+            incomplete: !state.unreadable.is_empty(),
+            ..Survey::default()
+        };
         let mut emptying: BTreeSet<&str> = BTreeSet::new();
         state.visit(|table, key, object| {
             if object.deleting || !object.owners.is_empty() {
@@ -270,7 +275,7 @@ impl Store {
     fn guess(&self, resource: &Resource, key: &Key, decide: &Decide) -> Result<writer::Guess, ApiError> {
         let current = self.get(&resource.table, key);
         let value = current.as_ref().map(|object| object.value());
-        let decided = decide(value.as_ref())?;
+        let decided = writer::decide_checked(resource, key, decide, value.as_ref())?;
         Ok(writer::Guess {
             based_on: current.map(|object| object.rv),
             decided,
@@ -296,15 +301,21 @@ fn open_file(path: &std::path::Path, seed: u64) -> Result<(backing::RedbFile, St
     let (file, loaded) = backing::RedbFile::open(path, seed)?;
     let mut state = State::new(loaded.rv);
     for (table, namespace, name, body) in loaded.objects {
-        let object = Object::thaw(body).map_err(|source| OpenStoreError::Object {
-            path: path.to_owned(),
-            key: format!("{table}/{namespace}/{name}"),
-            source,
-        })?;
-        state
-            .table(&Arc::from(table))
-            .objects
-            .insert(Key::new(&namespace, &name), Arc::new(object));
+        let (table, key) = (Arc::from(table), Key::new(&namespace, &name));
+        match Object::thaw(body) {
+            Ok(object) => {
+                state.table(&table).objects.insert(key, Arc::new(object));
+            }
+            // One bad object must not take all others away. It stays in the file, under its name.
+            Err(error) => {
+                tracing::error!(
+                    %table, %namespace, %name, %error,
+                    "an object in the store cannot be read: it is left there and not served, and garbage collection \
+                     waits; restore a backup of the store to have it back"
+                );
+                state.unreadable.insert((table, key));
+            }
+        }
     }
     Ok((file, state))
 }

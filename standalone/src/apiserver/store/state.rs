@@ -3,7 +3,7 @@
 //! Only the writer changes it, under the write lock and after the commit; a reader therefore never
 //! sees anything that is not durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -110,6 +110,8 @@ impl Table {
 pub(super) struct State {
     pub(super) rv: u64,
     pub(super) tables: BTreeMap<Arc<str>, Table>,
+    /// Objects in the file that could not be read. They are not served, and nothing is written over them.
+    pub(super) unreadable: BTreeSet<(Arc<str>, Key)>,
 }
 
 impl State {
@@ -117,6 +119,7 @@ impl State {
         Self {
             rv,
             tables: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
         }
     }
 

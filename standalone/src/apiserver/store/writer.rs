@@ -12,12 +12,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backing::{CommitBatchError, Durable, Persist};
 use super::object::{Key, Object};
 use super::state::{After, Change, State};
 use super::{Action, Decide, Decided, Effect, Outcome, Shared};
+use crate::apiserver::depth;
 use crate::apiserver::failure::ApiError;
 use crate::apiserver::kinds::{NAMESPACES, Resource};
 
@@ -202,7 +204,12 @@ fn decide_one(
     let Decided { action, warnings } = if current.as_ref().map(|c| c.rv) == guess.based_on {
         guess.decided
     } else {
-        decide(current.as_ref().map(|c| c.value()).as_ref())?
+        decide_checked(
+            resource,
+            key,
+            decide,
+            current.as_ref().map(|c| c.value()).as_ref(),
+        )?
     };
     let rv = batch.rv + 1;
     let (object, effect, after) = match action {
@@ -216,6 +223,9 @@ fn decide_one(
         }
         Action::Put(value) => {
             if current.is_none() {
+                if state.unreadable.contains(&(resource.table.clone(), key.clone())) {
+                    return Err(ApiError::unreadable(resource, &key.name));
+                }
                 check_namespace(resource, key, |table, key| {
                     seen(&batch.overlay, &Arc::from(table), key)
                 })?;
@@ -258,6 +268,22 @@ fn decide_one(
     })
 }
 
+/// Decides, and refuses what could not be read back: it would be in the way of every later start.
+pub(super) fn decide_checked(
+    resource: &Resource,
+    key: &Key,
+    decide: &Decide,
+    current: Option<&Value>,
+) -> Result<Decided, ApiError> {
+    let decided = decide(current)?;
+    match &decided.action {
+        Action::Put(object) if !depth::is_within(object, depth::LIMIT) => {
+            Err(ApiError::too_deep(resource, &key.name))
+        }
+        _ => Ok(decided),
+    }
+}
+
 /// Objects are made only in a namespace that is there and not going away.
 pub(super) fn check_namespace(
     resource: &Resource,
@@ -289,11 +315,15 @@ fn check_empty(state: &State, batch: &Batch, resource: &Resource, namespace: &st
             .iter()
             .any(|(key, _)| stays(table, key))
     });
+    let hidden = state
+        .unreadable
+        .iter()
+        .any(|(_, key)| *key.namespace == *namespace);
     let coming = batch
         .overlay
         .iter()
         .any(|((_, key), object)| object.is_some() && *key.namespace == *namespace);
-    if stored || coming {
+    if stored || hidden || coming {
         return Err(ApiError::conflict(
             resource,
             namespace,

@@ -51,9 +51,16 @@ fn text(cell: &Value) -> String {
     match cell {
         Value::Null => "<none>".to_owned(),
         Value::String(text) if text.is_empty() => "<none>".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => printable(text),
         other => other.to_string(),
     }
+}
+
+/// A message may come from an engine or an image and hold anything; a row stays a row, and no terminal obeys it.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -77,6 +84,22 @@ mod tests {
         assert_eq!(
             show(true),
             "NAME          WHY\na-long-name   x\nb             <none>\n"
+        );
+    }
+
+    #[test]
+    fn no_cell_speaks_to_the_terminal() {
+        let table = json!({
+            "columnDefinitions": [{"name": "Why\u{7}", "priority": 0}],
+            "rows": [{"cells": ["a\u{1b}]0;title\u{7}b\nc\u{9b}2J"]}],
+        });
+        let mut out = Vec::new();
+        print(&table, false, true, &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        assert_eq!(shown.lines().count(), 2, "{shown:?}");
+        assert!(
+            !shown.contains(|c: char| c.is_control() && c != '\n'),
+            "{shown:?}"
         );
     }
 }

@@ -200,9 +200,13 @@ fn chain(error: &Error) -> String {
     text
 }
 
-/// One line, bounded.
+/// One line, bounded, that no terminal obeys.
 fn tidy(message: &str) -> String {
-    let mut line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = message.split(|c: char| c.is_whitespace() || c.is_control());
+    let mut line = words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
     if line.len() > LONGEST_MESSAGE {
         let end = (0..=LONGEST_MESSAGE)
             .rev()
@@ -218,6 +222,11 @@ fn tidy(message: &str) -> String {
 mod tests {
     use super::*;
     use RuntimeErrorKind as Kind;
+
+    #[test]
+    fn a_message_is_one_line_without_control_characters() {
+        assert_eq!(tidy(" a\n\tb\u{1b}[2J\u{7} c\u{9b}1m "), "a b [2J c 1m");
+    }
 
     #[test]
     fn pulls_fail_for_the_reason_the_words_give() {

@@ -2,7 +2,8 @@
 //! deleted namespaces, old events.
 //!
 //! One task, level-triggered: a wake-up carries no data, each pass looks at everything it needs.
-//! Its writes are ordinary ones, so they obey finalizers and lose races gracefully.
+//! Its writes are ordinary ones, so they obey finalizers and lose races gracefully. What a pass saw
+//! is old by the time it writes: whether an object goes is decided again on what it is then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use super::store::{Action, Decide, Key, Located, Object, Owner, Store, Survey};
 
 /// Changes are left to settle this long, so that a burst costs one pass.
 const SETTLE: Duration = Duration::from_millis(50);
-/// How often the age of events is looked at.
+/// How often the age of events is looked at, and what a full disk prevented is tried again.
 const EXPIRY_EVERY: Duration = Duration::from_mins(1);
 /// How long an event lives after it was last seen, as in a cluster.
 const EVENT_TTL_SECONDS: i64 = 3600;
@@ -42,7 +43,10 @@ pub(super) async fn run(store: Store, registry: Arc<Registry>, sources: Sources,
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            _ = expiry.tick() => collector.expire_events().await,
+            _ = expiry.tick() => {
+                collector.expire_events().await;
+                collector.collect().await;
+            }
             alive = changed.changed() => {
                 if alive.is_err() {
                     return;
@@ -99,7 +103,7 @@ impl Collector {
             .collect();
         let (watched, stranded) = (self.found(watched), self.found(stranded));
         for found in stranded.iter().filter(|found| !found.object.deleting) {
-            self.delete(found, Propagation::Background).await;
+            self.delete(found, Propagation::Background, |_| true).await;
         }
         for found in watched.iter().filter(|found| found.object.deleting) {
             if &*found.resource.table != NAMESPACES {
@@ -112,22 +116,14 @@ impl Collector {
         if incomplete {
             return;
         }
-        for found in watched
-            .iter()
-            .filter(|found| !found.object.deleting && self.is_abandoned(&found.object, &owners))
-        {
-            self.delete(found, Propagation::Background).await;
+        let owners = Arc::new(owners);
+        for found in watched.iter().filter(|found| {
+            !found.object.deleting && is_abandoned(&self.registry, &found.object.owners, &owners)
+        }) {
+            let (registry, owners) = (self.registry.clone(), owners.clone());
+            let still = move |current: &Value| is_abandoned(&registry, &Owner::all_of(current), &owners);
+            self.delete(found, Propagation::Background, still).await;
         }
-    }
-
-    /// Has owners, knows all their kinds, and none of them exists. An owner of a kind that is not
-    /// served here may well exist elsewhere.
-    fn is_abandoned(&self, object: &Object, owners: &BTreeMap<String, bool>) -> bool {
-        let gone = |owner: &Owner| {
-            let served = self.registry.by_kind(&owner.api_version, &owner.kind).is_some();
-            served && !owners.get(&owner.uid).copied().unwrap_or_default()
-        };
-        !object.owners.is_empty() && object.owners.iter().all(gone)
     }
 
     /// Answers the finalizers that deletion policies put on an owner.
@@ -146,10 +142,15 @@ impl Collector {
                 .filter(|other| other.object.owners.iter().any(|owner| owner.uid == uid))
         };
         if finalizers.contains(&ORPHAN) {
+            let mut held = false;
             for dependent in owned() {
+                held = true;
                 self.disown(dependent, uid).await;
             }
-            self.drop_finalizer(found, ORPHAN).await;
+            // Only once a pass finds nothing to disown: whatever still names the owner goes when it is gone.
+            if !held {
+                self.drop_finalizer(found, ORPHAN).await;
+            }
         } else if finalizers.contains(&FOREGROUND) {
             let mut blocked = false;
             for dependent in owned() {
@@ -159,7 +160,10 @@ impl Collector {
                     .iter()
                     .any(|owner| owner.uid == uid && owner.blocks);
                 if !dependent.object.deleting {
-                    self.delete(dependent, Propagation::Foreground).await;
+                    let uid = found.object.uid.clone();
+                    let still =
+                        move |current: &Value| Owner::all_of(current).iter().any(|owner| *owner.uid == *uid);
+                    self.delete(dependent, Propagation::Foreground, still).await;
                 }
             }
             if !blocked {
@@ -189,8 +193,9 @@ impl Collector {
             return;
         };
         let oldest = self.sources.now().as_second() - EVENT_TTL_SECONDS;
+        let is_old = move |event: &Value| last_seen(event).is_some_and(|at| at.as_second() < oldest);
         for (key, object) in self.store.list(EVENTS, None).objects {
-            if last_seen(&object.value()).is_some_and(|at| at.as_second() < oldest) {
+            if is_old(&object.value()) {
                 self.delete(
                     &Found {
                         resource: resource.clone(),
@@ -198,13 +203,20 @@ impl Collector {
                         object,
                     },
                     Propagation::Background,
+                    is_old,
                 )
                 .await;
             }
         }
     }
 
-    async fn delete(&self, found: &Found, policy: Propagation) {
+    /// Deletes the object, if it `still` is one to delete when it is written.
+    async fn delete(
+        &self,
+        found: &Found,
+        policy: Propagation,
+        still: impl Fn(&Value) -> bool + Send + 'static,
+    ) {
         let context = Context::internal(found.resource.clone(), &found.key.namespace, self.sources.now());
         let options = DeleteOptions {
             propagation_policy: Some(policy),
@@ -212,7 +224,13 @@ impl Collector {
         };
         let uid = found.object.uid.clone();
         let decide = move |current: Option<&Value>| match current {
-            Some(current) if current["metadata"]["uid"] == *uid => admit::delete(&context, current, &options),
+            Some(current) if current["metadata"]["uid"] == *uid => {
+                if still(current) {
+                    admit::delete(&context, current, &options)
+                } else {
+                    Ok(Action::Keep.into())
+                }
+            }
             // Another object of that name: not the one that was judged.
             _ => Err(ApiError::not_found(&context.resource, "")),
         };
@@ -265,6 +283,16 @@ impl Collector {
     }
 }
 
+/// Has owners, knows all their kinds, and none of them exists. An owner of a kind that is not served here may well exist
+/// elsewhere, and one that the survey did not look for may exist as well.
+fn is_abandoned(registry: &Registry, owners: &[Owner], surveyed: &BTreeMap<String, bool>) -> bool {
+    let gone = |owner: &Owner| {
+        let served = registry.by_kind(&owner.api_version, &owner.kind).is_some();
+        served && surveyed.get(&owner.uid) == Some(&false)
+    };
+    !owners.is_empty() && owners.iter().all(gone)
+}
+
 /// Filters a list in `metadata`; an empty one goes, as an absent one is written.
 fn retain(object: &mut Value, field: &str, keep: impl Fn(&Value) -> bool) {
     let Some(meta) = object["metadata"].as_object_mut() else {
@@ -290,3 +318,6 @@ fn last_seen(event: &Value) -> Option<Timestamp> {
         .filter_map(|p| event.pointer(p)?.as_str()?.parse().ok())
         .max()
 }
+
+#[cfg(test)]
+mod tests;

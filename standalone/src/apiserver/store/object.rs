@@ -30,6 +30,24 @@ pub(crate) struct Owner {
     pub(crate) blocks: bool,
 }
 
+impl Owner {
+    /// The owners that an object names.
+    pub(crate) fn all_of(object: &Value) -> Vec<Self> {
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let owners = object["metadata"]["ownerReferences"].as_array();
+        owners
+            .into_iter()
+            .flatten()
+            .map(|owner| Self {
+                api_version: text(&owner["apiVersion"]),
+                kind: text(&owner["kind"]),
+                uid: text(&owner["uid"]),
+                blocks: owner["blockOwnerDeletion"].as_bool().unwrap_or(false),
+            })
+            .collect()
+    }
+}
+
 /// An object at one resourceVersion. Immutable; shared by readers, watchers and the history.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -74,22 +92,12 @@ impl Object {
             .flatten()
             .map(|(k, v)| (k.clone(), text(v)))
             .collect();
-        let owners = meta["ownerReferences"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|owner| Owner {
-                api_version: text(&owner["apiVersion"]),
-                kind: text(&owner["kind"]),
-                uid: text(&owner["uid"]),
-                blocks: owner["blockOwnerDeletion"].as_bool().unwrap_or(false),
-            });
         Self {
             rv,
             uid: text(&meta["uid"]).into(),
             body,
             labels,
-            owners: owners.collect(),
+            owners: Owner::all_of(value),
             deleting: !meta["deletionTimestamp"].is_null(),
         }
     }

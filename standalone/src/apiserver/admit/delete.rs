@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{Context, name, released, strings};
 use crate::apiserver::clock::whole_seconds;
 use crate::apiserver::failure::ApiError;
-use crate::apiserver::kinds::{NAMESPACES, rules::PROTECTED_NAMESPACES};
+use crate::apiserver::kinds::NAMESPACES;
+use crate::apiserver::kinds::rules::{PROTECTED_NAMESPACES, PROTECTED_SECRET};
 use crate::apiserver::store::{Action, Decided};
 
 /// What happens to objects owned by the deleted one.
@@ -58,6 +59,14 @@ pub(crate) fn delete(
             "this namespace may not be deleted",
         ));
     }
+    if is_protected_secret(context, current) {
+        return Err(ApiError::forbidden(
+            resource,
+            name(current),
+            "it holds this site's identity: under another one every device would refuse this site, and what runs there \
+             could not be changed or removed any more",
+        ));
+    }
     let mut object = current.clone();
     let deleting = !current["metadata"]["deletionTimestamp"].is_null();
     let policy = match (options.propagation_policy, options.orphan_dependents) {
@@ -96,6 +105,10 @@ pub(crate) fn delete(
         Action::Put(object)
     }
     .into())
+}
+
+fn is_protected_secret(context: &Context, object: &Value) -> bool {
+    context.is_secret() && (context.namespace.as_str(), name(object)) == PROTECTED_SECRET
 }
 
 fn check_preconditions(context: &Context, current: &Value, options: &DeleteOptions) -> Result<(), ApiError> {

@@ -11,6 +11,8 @@ use crate::apiserver::failure::Cause;
 const DATA_LIMIT: usize = 1 << 20;
 /// Namespaces that cannot be deleted.
 pub(crate) const PROTECTED_NAMESPACES: [&str; 2] = ["default", "longshore-system"];
+/// The Secret, by namespace and name, that cannot be deleted: the site's identity.
+pub(crate) const PROTECTED_SECRET: (&str, &str) = ("longshore-system", "longshore-site");
 
 /// Fills in what Kubernetes fills in.
 pub(crate) fn default(resource: &Resource, object: &mut Value) {

@@ -5,10 +5,14 @@ use serde_json::{Value, json};
 
 use super::toy::{CONFIG_MAPS, WORKLOADS, config_map, post, send, server, workload};
 
+const SYSTEM_SECRETS: &str = "/api/v1/namespaces/longshore-system/secrets";
+
 #[tokio::test(start_paused = true)]
 async fn every_refusal_has_kubernetes_code_reason_and_words() {
     let server = server().await;
     post(&server, WORKLOADS, &workload("there", "a")).await;
+    let site = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "longshore-site"}});
+    post(&server, SYSTEM_SECRETS, &site).await;
     let bare = json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "Workload", "metadata": {}, "spec": {"image": "a"}});
     let mut foreign = workload("x", "a");
     foreign["kind"] = "Foo".into();
@@ -162,6 +166,25 @@ async fn every_refusal_has_kubernetes_code_reason_and_words() {
             403,
             "Forbidden",
             "namespaces \"default\" is forbidden: this namespace may not be deleted",
+        ),
+        (
+            Method::DELETE,
+            format!("{SYSTEM_SECRETS}/longshore-site"),
+            "",
+            Value::Null,
+            403,
+            "Forbidden",
+            "secrets \"longshore-site\" is forbidden: it holds this site's identity: under another one every device \
+             would refuse this site, and what runs there could not be changed or removed any more",
+        ),
+        (
+            Method::DELETE,
+            SYSTEM_SECRETS.to_owned(),
+            "",
+            Value::Null,
+            403,
+            "Forbidden",
+            "",
         ),
         (
             Method::POST,

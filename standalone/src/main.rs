@@ -1,6 +1,8 @@
 //! `longshore`: a site in one process, and the everyday commands.
 
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use longshore_standalone::cli::{Cli, Command};
@@ -8,6 +10,8 @@ use longshore_standalone::error_chain::error_chain;
 use longshore_standalone::up::directory::DirectoryError;
 use longshore_standalone::{client, logging, up};
 
+/// How long threads that block may take to end.
+const STUCK_THREADS: Duration = Duration::from_secs(2);
 /// See `EXIT_CODES` of the command line.
 const FAILED: u8 = 1;
 const DIFF_FAILED: u8 = 2;
@@ -19,11 +23,19 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("longshore: start the async runtime: {error}");
+            complain(&format!("start the async runtime: {error}"));
             return ExitCode::from(FAILED);
         }
     };
-    runtime.block_on(run(cli.command))
+    let code = runtime.block_on(run(cli.command));
+    // Everything that must end in order has. A thread stuck in the kernel must not hold the exit.
+    runtime.shutdown_timeout(STUCK_THREADS);
+    code
+}
+
+/// Says so, to whoever still listens: `eprintln!` panics where nobody does.
+fn complain(why: &str) {
+    writeln!(std::io::stderr(), "longshore: {why}").ok();
 }
 
 async fn run(command: Command) -> ExitCode {
@@ -42,7 +54,7 @@ async fn run(command: Command) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("longshore: {}", error_chain(&error));
+            complain(&error_chain(&error));
             let in_use = matches!(error.downcast_ref(), Some(DirectoryError::InUse { .. }));
             ExitCode::from(if in_use { DIRECTORY_IN_USE } else { failed })
         }

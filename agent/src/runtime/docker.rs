@@ -15,6 +15,7 @@ mod creation;
 mod error;
 mod inspect;
 mod objects;
+mod profile;
 mod pull;
 mod secrets;
 mod streams;

@@ -8,7 +8,7 @@ use longshore_plan::spec::MountSource;
 use super::connection::{ApiVersion, CHANGING, LOOKING};
 use super::error::own;
 use super::secrets::Secrets;
-use super::{DockerRuntime, create, objects};
+use super::{DockerRuntime, create, objects, profile};
 use crate::runtime::{CreateRequest, Runtime as _, RuntimeError, RuntimeErrorKind};
 
 impl DockerRuntime {
@@ -25,7 +25,7 @@ impl DockerRuntime {
         let image = self.image_config(&operation, &request.spec.image).await?;
         let seccomp_profile = match request.spec.security.seccomp.as_deref() {
             None | Some("unconfined") => None,
-            Some(path) => Some(tokio::fs::read_to_string(path).await.map_err(|error| {
+            Some(path) => Some(profile::read(path).await.map_err(|error| {
                 own(
                     &operation,
                     RuntimeErrorKind::Invalid,

@@ -2,9 +2,9 @@
 //! kept in one folder, and the kubeconfig that puts them together for kubectl.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,14 +19,22 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::Token;
+use crate::up::directory::NO_FOLLOW;
+
+mod validity;
 
 const CA_KEY: &str = "ca.key";
 const CA_CERT: &str = "ca.crt";
 const TOKEN: &str = "admin.token";
-/// Certificates start this long ago, for clients whose clock is behind.
-const BACKDATE_HOURS: i64 = 24;
+/// Certificates are valid from 1970 on: a device's clock may well show that until it learns the time, and so may its
+/// clients'.
+const NOT_BEFORE: (i32, u8, u8) = (1970, 1, 1);
+/// No certificate ends less than a lifetime after this, whatever the clock shows: this code is younger.
+const WRITTEN: Timestamp = Timestamp::constant(1_764_000_000, 0);
 /// Both certificates live this long. The server's is made anew at every start.
 const LIFETIME_HOURS: i64 = 10 * 365 * 24;
+/// A CA's certificate with less than this left is signed again, with the same key.
+const RENEW_HOURS: i64 = 2 * 365 * 24;
 const SERVER_NAME: &str = "longshore";
 
 /// Why the identity could not be read or made.
@@ -43,6 +51,16 @@ pub enum EnsurePkiError {
     /// A key or certificate that was kept cannot be used.
     #[error("{} is damaged: move it and its neighbours away to have a new identity made", path.display())]
     Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others could have read or changed a file that is a secret.
+    #[error(
+        "{} is not this user's alone: `chown` it to the user who runs longshore and `chmod 600` it, or move it and its \
+         neighbours away to have a new identity made",
+        path.display()
+    )]
+    Exposed {
         /// The file.
         path: PathBuf,
     },
@@ -128,13 +146,20 @@ pub fn ensure(
         key
     };
     let params = ca_params(now)?;
-    let ca_pem = if let Some(pem) = read(&dir.join(CA_CERT))? {
-        let read = CertificateDer::from_pem_slice(pem.as_bytes());
-        read.map_err(|_| EnsurePkiError::Damaged {
-            path: dir.join(CA_CERT),
-        })?;
+    let kept = match read(&dir.join(CA_CERT))? {
+        None => None,
+        Some(pem) => {
+            let read = CertificateDer::from_pem_slice(pem.as_bytes());
+            let certificate = read.map_err(|_| EnsurePkiError::Damaged {
+                path: dir.join(CA_CERT),
+            })?;
+            lasts(&certificate, now).then_some(pem)
+        }
+    };
+    let ca_pem = if let Some(pem) = kept {
         pem
     } else {
+        // With the same name and key: who trusts the last one trusts what this one signs.
         let pem = params
             .self_signed(&ca_key)
             .map_err(EnsurePkiError::Certificate)?
@@ -244,30 +269,55 @@ fn dated(mut params: CertificateParams, now: Timestamp) -> Result<CertificatePar
         let day = u8::try_from(date.day()).unwrap_or(1);
         rcgen::date_time_ymd(date.year().into(), month, day)
     };
-    let from = now
-        .checked_sub(BACKDATE_HOURS.hours())
-        .map_err(|_| EnsurePkiError::Clock)?;
+    let (year, month, first) = NOT_BEFORE;
     let until = now
+        .max(WRITTEN)
         .checked_add(LIFETIME_HOURS.hours())
         .map_err(|_| EnsurePkiError::Clock)?;
-    params.not_before = day(from);
+    params.not_before = rcgen::date_time_ymd(year, month, first);
     params.not_after = day(until);
     Ok(params)
 }
 
-fn read(path: &Path) -> Result<Option<String>, EnsurePkiError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(EnsurePkiError::File {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+/// Whether a certificate is valid now, and for long enough. What cannot be read is not.
+fn lasts(certificate: &CertificateDer<'_>, now: Timestamp) -> bool {
+    let Some(validity) = validity::of(certificate) else {
+        return false;
+    };
+    let needed = now.max(WRITTEN).checked_add(RENEW_HOURS.hours());
+    validity.not_before <= now && needed.is_ok_and(|needed| needed <= validity.not_after)
 }
 
-/// Temp file, sync, rename: a reader sees the old content or the new one, and only its owner can.
+/// A file that is ours alone; whoever else could write it could be the administrator.
+fn read(path: &Path) -> Result<Option<String>, EnsurePkiError> {
+    let failed = |source| EnsurePkiError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let opened = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if !ours || metadata.mode() & 0o077 != 0 {
+        return Err(EnsurePkiError::Exposed {
+            path: path.to_owned(),
+        });
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(Some(text))
+}
+
+/// Temp file, sync, rename: a reader sees the old content or the new one, and only its owner can. A file that holds just
+/// that is left as it is: a full disk is no reason then.
 fn write_private(path: &Path, content: &[u8]) -> Result<(), EnsurePkiError> {
+    if matches!(read(path), Ok(Some(present)) if present.as_bytes() == content) {
+        return Ok(());
+    }
     let write = || {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
@@ -283,6 +333,7 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), EnsurePkiError> {
             .write(true)
             .create_new(true)
             .mode(0o600)
+            .custom_flags(NO_FOLLOW)
             .open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
@@ -293,3 +344,6 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), EnsurePkiError> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

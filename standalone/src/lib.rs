@@ -3,6 +3,7 @@
 pub mod apiserver;
 pub mod cli;
 pub mod client;
+pub mod descriptors;
 pub mod error_chain;
 pub mod logging;
 pub mod up;

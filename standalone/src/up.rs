@@ -4,6 +4,7 @@
 //! Stop, on SIGTERM, Ctrl-C or the end of any part: `ready.json` away → agent → controller → API server.
 //! Containers are left running.
 
+mod address;
 pub mod directory;
 
 use std::io::Write;
@@ -36,9 +37,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::address::{host_name, reachable};
 use self::directory::{Ready, SiteDirectory};
 use crate::apiserver::{ApiServer, Backing, Config, tls};
 use crate::cli::{RuntimeKind, UpArgs};
+use crate::descriptors;
+use crate::error_chain::error_chain;
 
 /// The namespace of this machine's Device and of everything a user does not place elsewhere.
 const TENANT: &str = "default";
@@ -65,6 +69,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<()> {
         device.as_str().len() <= 40,
         "--device {device}: a Device's name has at most 40 characters"
     );
+    descriptors::raise();
     let path = args.dir.clone().unwrap_or_else(SiteDirectory::default_path);
     let directory = SiteDirectory::take(&path)?;
     // Signals count from here on: a stop in the middle of the start is a stop in order as well.
@@ -74,7 +79,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<()> {
         Ok(site) => site,
         Err(error) => return Err(error.context(format!("start on {}", directory.path().display()))),
     };
-    announce(&directory, &site.ready)?;
+    announce(&directory, &site.ready);
     let ended = Box::pin(site.run_until(stop)).await;
     directory.withdraw_ready()?;
     ended
@@ -99,8 +104,17 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-fn announce(directory: &SiteDirectory, ready: &Ready) -> anyhow::Result<()> {
-    directory.announce_ready(ready)?;
+/// Tells whoever looks. The site runs on where that cannot be written: on a full disk, say.
+fn announce(directory: &SiteDirectory, ready: &Ready) {
+    if let Err(error) = directory.announce_ready(ready) {
+        warn!("say that the site is ready: {}", error_chain(&error.into()));
+    }
+    if let Err(error) = print_ready(ready) {
+        warn!("say on standard output that the site is ready: {error}");
+    }
+}
+
+fn print_ready(ready: &Ready) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let api = ready.api.as_deref().unwrap_or("none");
     let device = ready.device.as_deref().unwrap_or("none");
@@ -108,7 +122,7 @@ fn announce(directory: &SiteDirectory, ready: &Ready) -> anyhow::Result<()> {
     if let Some(kubeconfig) = &ready.kubeconfig {
         writeln!(out, "  export KUBECONFIG={kubeconfig}")?;
     }
-    out.flush().context("write to standard output")
+    out.flush()
 }
 
 /// All parts of a running site, in the order they were started.
@@ -251,7 +265,7 @@ impl EmbeddedApi {
         let pki = tls::ensure(
             &directory.path().join("pki"),
             &[address.ip()],
-            &[],
+            &host_name().into_iter().collect::<Vec<_>>(),
             jiff::Timestamp::now(),
         )
         .context("prepare the certificates")?;
@@ -263,7 +277,10 @@ impl EmbeddedApi {
         let server = ApiServer::open(config).await.context("open the API server")?;
         let listener = bind(address, directory.last_api_port()).await?;
         let bound = listener.local_addr().context("read the API server's address")?;
-        directory.remember_api_port(bound.port())?;
+        // It is for the next start only.
+        if let Err(error) = directory.remember_api_port(bound.port()) {
+            warn!("remember the API server's port: {}", error_chain(&error.into()));
+        }
         let cancel = CancellationToken::new();
         let task = tokio::spawn({
             let (server, tls, cancel) = (server.clone(), pki.server_config(), cancel.clone());
@@ -272,7 +289,7 @@ impl EmbeddedApi {
         Ok(Self {
             server,
             pki,
-            url: format!("https://{bound}"),
+            url: format!("https://{}", reachable(bound)),
             listener: task,
             cancel,
         })

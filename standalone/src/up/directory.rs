@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use longshore_plan::names::DnsLabel;
@@ -19,6 +19,16 @@ pub enum DirectoryError {
         dir: String,
         /// The other process, or `unknown`.
         pid: String,
+    },
+    /// Somebody else could change what is in it, or already has.
+    #[error("--dir {dir} {problem}: {remedy}, or give another --dir")]
+    NotOurs {
+        /// The directory.
+        dir: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What helps.
+        remedy: String,
     },
     /// The file system said no.
     #[error("{operation} {path}")]
@@ -40,6 +50,9 @@ fn io<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error
         source,
     }
 }
+
+/// For `open`: a symbolic link is no file of ours.
+pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// A directory this process holds. The lock goes with the process, also when it is killed.
 #[derive(Debug)]
@@ -86,6 +99,7 @@ impl SiteDirectory {
             .create(path)
             .map_err(io("create", path))?;
         let path = path.canonicalize().map_err(io("resolve", path))?;
+        check_ours(&path)?;
         let lock_path = path.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -93,6 +107,7 @@ impl SiteDirectory {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(NO_FOLLOW)
             .open(&lock_path)
             .map_err(io("open", &lock_path))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -108,9 +123,14 @@ impl SiteDirectory {
                 pid,
             });
         }
-        lock.set_len(0).map_err(io("write", &lock_path))?;
-        lock.rewind().map_err(io("write", &lock_path))?;
-        writeln!(lock, "{}", std::process::id()).map_err(io("write", &lock_path))?;
+        // The lock is what counts. The pid is for people; on a full disk it is not there.
+        let noted = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "cannot note this process's id in {}", lock_path.display());
+        }
         let directory = Self { path, _lock: lock };
         directory.withdraw_ready()?;
         Ok(directory)
@@ -166,14 +186,51 @@ impl SiteDirectory {
     }
 }
 
-/// Writes a file whole or not at all, readable by its owner only.
+/// Everything in the directory is obeyed, the token and the desired containers among it: nobody else may write there.
+fn check_ours(path: &Path) -> Result<(), DirectoryError> {
+    let metadata = fs::metadata(path).map_err(io("look at", path))?;
+    let (dir, us) = (path.display().to_string(), rustix::process::geteuid().as_raw());
+    let not_ours = |problem: String, remedy: String| {
+        Err(DirectoryError::NotOurs {
+            dir: dir.clone(),
+            problem,
+            remedy,
+        })
+    };
+    if metadata.uid() != us {
+        let problem = format!(
+            "belongs to user {}, and this process runs as user {us}",
+            metadata.uid()
+        );
+        return not_ours(problem, format!("run as that user, or `chown -R {us} {dir}`"));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        let problem = format!(
+            "can be changed by other users (mode {:o})",
+            metadata.mode() & 0o7777
+        );
+        return not_ours(problem, format!("`chmod go-w {dir}`"));
+    }
+    Ok(())
+}
+
+/// Writes a file whole or not at all, readable by its owner only. One that holds just that is left as it is: a full
+/// disk is no reason then.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DirectoryError> {
+    if fs::read(path).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
     let temporary = path.with_extension("tmp");
+    match fs::remove_file(&temporary) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &temporary)(e)),
+        _ => {}
+    }
+    // Made here, and no link that somebody put there.
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
+        .custom_flags(NO_FOLLOW)
         .open(&temporary)
         .map_err(io("create", &temporary))?;
     file.write_all(content).map_err(io("write", &temporary))?;
@@ -198,6 +255,48 @@ mod tests {
         );
         drop(first);
         SiteDirectory::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_refused_with_the_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o775)).unwrap();
+        let refused = SiteDirectory::take(dir.path()).unwrap_err().to_string();
+        assert!(
+            refused.contains("--dir") && refused.contains("chmod go-w"),
+            "{refused}"
+        );
+        assert!(!dir.path().join("lock").exists());
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        SiteDirectory::take(dir.path()).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(1), None).unwrap();
+            let refused = SiteDirectory::take(dir.path()).unwrap_err().to_string();
+            assert!(
+                refused.contains("user 1") && refused.contains("chown"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_planted_link_is_not_written_through_and_what_is_unchanged_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, file) = (dir.path().join("victim"), dir.path().join("file"));
+        fs::write(&victim, "mine").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("file.tmp")).unwrap();
+        write_private(&file, b"new").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        let inode = fs::metadata(&file).unwrap().ino();
+        write_private(&file, b"new").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().ino(), inode);
+        write_private(&file, b"newer").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "newer");
+
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("lock")).unwrap();
+        SiteDirectory::take(dir.path()).unwrap_err();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Dependencies point one way (DESIGN.md, "Layout"): checked over cargo tree, package by package, so that
+# Dependencies point one way (docs/architecture.md): checked over cargo tree, package by package, so that
 # feature unification in the workspace hides nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Formatting, clippy with warnings as errors, shell syntax, and that the tests docs/invariants.md names exist. Warnings are errors here and not in the
-# source, so that an unfinished change still builds.
+# Formatting, clippy with warnings as errors, shell syntax, and that the tests docs/invariants.md names exist.
+# Warnings are errors here and not in the source, so that an unfinished change still builds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --all --check

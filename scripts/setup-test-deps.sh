@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the tests need beyond Rust, on Debian 12 as root. Only what is missing is installed,
-# nothing is started, and every step is said aloud. Running it again does nothing.
+# Installs what the tests need beyond Rust, on Debian 12 as root or by sudo. Only what is missing is
+# installed, nothing is started, and every step is said aloud. Running it again does nothing.
 #
-# Go is not among them (Debian's is too old for Kubernetes): see https://go.dev/dl/. Without it the
-# tests against a real kube-apiserver are skipped.
+# Debian 12's Go is too old to build Kubernetes, and new enough to fetch a newer Go from the module
+# proxy, which scripts/kube-tools.sh has it do.
 set -euo pipefail
 
 missing=()
@@ -24,12 +24,17 @@ needs ip              iproute2        "a bridge for each private engine"
 needs docker-registry docker-registry "a private registry"
 needs htpasswd        apache2-utils   "the registry's accounts (bcrypt)"
 needs busybox         busybox-static  "a shell inside test images"
+needs go              golang-go       "kube-apiserver, etcd and kubectl, from source"
 
 if ((${#missing[@]} == 0)); then
     echo "nothing to install"
     exit 0
 fi
 if ((EUID != 0)); then
+    if command -v sudo >/dev/null; then
+        echo "installing takes root: sudo $0"
+        exec sudo -- env "PATH=$PATH" "$0"
+    fi
     echo "run this as root to install: ${missing[*]}" >&2
     exit 1
 fi

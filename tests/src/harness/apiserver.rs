@@ -20,7 +20,7 @@ use super::{http, ports, repository, skip};
 
 const TOKEN: &str = "longshore-tests-admin";
 const STARTING: Duration = Duration::from_secs(90);
-/// What scripts/kube-tools.sh exits with where there is no Go.
+/// What scripts/kube-tools.sh exits with where there is no Go that is new enough.
 const NO_GO: i32 = 3;
 
 /// A running pair of etcd and kube-apiserver on loopback. Dropping it stops both.
@@ -42,10 +42,10 @@ struct Ports {
 
 impl ApiServer {
     /// Builds the programs if this machine has not yet (minutes, once) and starts them; `None` where
-    /// Go is missing.
+    /// there is no Go that can.
     pub async fn start() -> Result<Option<Self>> {
         let Some(tools) = tools().await? else {
-            return skip("Go is not installed, so kube-apiserver cannot be built");
+            return skip("there is no Go to build kube-apiserver with");
         };
         let directory = tempfile::tempdir().context("making the API server's directory")?;
         let ports = Ports {

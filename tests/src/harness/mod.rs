@@ -3,8 +3,8 @@
 //! Everything here runs side by side: several engines in one test binary, several test binaries on
 //! one machine, beside the machine's own Docker. So nothing has a fixed port, path, bridge or name.
 //!
-//! What a machine lacks makes a `start` return `None` after one line that says what is missing, and
-//! the test returns early. Where nothing may be skipped (CI), `LONGSHORE_TESTS_NO_SKIP=1` turns that
+//! What a machine lacks makes a `start` return `None` after one line that says what is missing (one for
+//! all tests that miss it), and the test returns early. Where nothing may be skipped (CI), `LONGSHORE_TESTS_NO_SKIP=1` turns that
 //! line into an error.
 
 mod bridge;
@@ -15,6 +15,7 @@ pub mod containers;
 pub mod dockerd;
 pub mod http;
 pub mod images;
+pub mod kubectl;
 pub mod objects;
 pub mod ports;
 pub mod process;
@@ -24,15 +25,18 @@ pub mod tap;
 mod tar;
 pub mod watch;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
 pub use apiserver::ApiServer;
 pub use dockerd::Dockerd;
 pub use images::{Image, ImageBuilder, webapp};
+pub use kubectl::Kubectl;
 pub use objects::{Kind, Objects};
 pub use registry::Registry;
 pub use site::{Site, SiteOptions};
@@ -50,8 +54,13 @@ pub fn target_dir() -> PathBuf {
 
 /// Says why a test cannot run here, and makes that an error where skipping is not allowed.
 fn skip<T>(missing: &str) -> Result<Option<T>> {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if env::var_os("LONGSHORE_TESTS_NO_SKIP").is_some_and(|value| value == "1") {
         bail!("{missing}, and LONGSHORE_TESTS_NO_SKIP=1 allows no skipping");
+    }
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !said.insert(missing.to_owned()) {
+        return Ok(None);
     }
     // Past libtest's capture, which hides what a passing test prints.
     writeln!(io::stderr(), "skipped: {missing}").context("saying what is skipped")?;

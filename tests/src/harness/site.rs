@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::process::{Process, run_async, wait_ready};
-use super::{Dockerd, apiserver, find_program};
+use super::{Dockerd, Kubectl};
 
 /// The Device that `longshore up` makes unless told otherwise.
 pub const DEVICE: &str = "dev1";
@@ -82,6 +82,7 @@ impl SiteOptions {
 pub struct Site {
     process: Option<Process>,
     options: SiteOptions,
+    kubectl: Kubectl,
     // Short, because the path of a Unix socket may come to lie in it.
     directory: TempDir,
 }
@@ -94,6 +95,7 @@ impl Site {
         let mut site = Self {
             process: None,
             options,
+            kubectl: Kubectl::default(),
             directory,
         };
         site.restart().await?;
@@ -209,9 +211,14 @@ impl Site {
         run_async(command).await
     }
 
+    /// From now on its users have this kubectl.
+    pub fn use_kubectl(&mut self, kubectl: Kubectl) {
+        self.kubectl = kubectl;
+    }
+
     /// A kubectl by this site's kubeconfig, with its caches in the site's directory.
     pub async fn kubectl_command(&self) -> Result<Command> {
-        let mut command = Command::new(kubectl().await?);
+        let mut command = Command::new(self.kubectl.path().await?);
         command
             .env("KUBECONFIG", self.kubeconfig()?)
             .env("HOME", self.dir());
@@ -288,12 +295,4 @@ pub fn binary() -> Result<PathBuf> {
         binary.display()
     );
     Ok(binary)
-}
-
-/// The kubectl that was built with the real API server, else the one on PATH.
-async fn kubectl() -> Result<PathBuf> {
-    if let Some(tools) = apiserver::tools().await? {
-        return Ok(tools.join("kubectl"));
-    }
-    find_program("kubectl").context("there is no kubectl on PATH, and without Go none can be built")
 }

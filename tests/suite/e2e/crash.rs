@@ -13,7 +13,7 @@ use super::stage::{Stage, answers};
 const SOON: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_of_a_change_the_site_still_finishes_it() -> Result<()> {
+async fn killed_at_the_create_the_stop_or_the_start_of_a_change_the_site_finishes_it() -> Result<()> {
     let Some(mut stage) = Stage::set().await? else {
         return Ok(());
     };

@@ -13,7 +13,7 @@ use super::stage::{answers, engine, load_images};
 const SOON: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_killed_at_any_moment_of_a_change_still_gets_there() -> Result<()> {
+async fn an_engine_killed_at_the_create_the_stop_or_the_start_of_a_change_gets_there() -> Result<()> {
     // Without live-restore the engine itself restarts every container when it comes back, and nobody
     // could tell whether we did.
     let Some((mut engine, _turn)) = engine(&json!({"live-restore": true})).await? else {

@@ -5,18 +5,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use longshore_tests::harness::process::{Process, wait_until};
-use longshore_tests::harness::{Kind, Objects, Site, SiteOptions};
+use longshore_tests::harness::{Kind, Kubectl, Objects, Site, SiteOptions};
 use serde_json::Value;
 
 use super::manifests::web;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A site on the simulated runtime: what is asked here is the API.
-async fn site() -> Result<(Site, Objects)> {
-    let site = Site::start(SiteOptions::simulated()).await?;
+/// A site on the simulated runtime, whose users have this kubectl: what is asked here is the API.
+async fn site(kubectl: Kubectl) -> Result<Option<(Site, Objects)>> {
+    if !kubectl.is_here().await? {
+        return Ok(None);
+    }
+    let mut site = Site::start(SiteOptions::simulated()).await?;
+    site.use_kubectl(kubectl);
     let objects = Objects::new(site.client().await?);
-    Ok((site, objects))
+    Ok(Some((site, objects)))
 }
 
 /// What a command prints holds every one of these words.
@@ -29,7 +33,18 @@ fn shows(said: &str, words: &[&str]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_applied_shown_and_deleted() -> Result<()> {
-    let (site, objects) = site().await?;
+    apply_show_and_delete(Kubectl::Newest).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_are_applied_shown_and_deleted_by_an_old_kubectl() -> Result<()> {
+    apply_show_and_delete(Kubectl::Oldest).await
+}
+
+async fn apply_show_and_delete(kubectl: Kubectl) -> Result<()> {
+    let Some((site, objects)) = site(kubectl).await? else {
+        return Ok(());
+    };
     let manifest = web("hello", "hello:1", 8080).to_string();
     let applied = site.kubectl_with(&["apply", "-f", "-"], &manifest).await?;
     shows(&applied, &["workload.longshore.dev/hello created"])?;
@@ -125,7 +140,18 @@ async fn objects_are_applied_shown_and_deleted() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_labelled_patched_edited_and_explained() -> Result<()> {
-    let (site, objects) = site().await?;
+    label_patch_edit_and_explain(Kubectl::Newest).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_are_labelled_patched_edited_and_explained_by_an_old_kubectl() -> Result<()> {
+    label_patch_edit_and_explain(Kubectl::Oldest).await
+}
+
+async fn label_patch_edit_and_explain(kubectl: Kubectl) -> Result<()> {
+    let Some((site, objects)) = site(kubectl).await? else {
+        return Ok(());
+    };
     site.kubectl_with(&["apply", "-f", "-"], &web("hello", "hello:1", 8080).to_string())
         .await?;
     objects.ready("hello").await?;
@@ -266,7 +292,18 @@ async fn objects_are_labelled_patched_edited_and_explained() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_shows_a_workload_come_and_go() -> Result<()> {
-    let (site, objects) = site().await?;
+    watch(Kubectl::Newest).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_shows_a_workload_come_and_go_by_an_old_kubectl() -> Result<()> {
+    watch(Kubectl::Oldest).await
+}
+
+async fn watch(kubectl: Kubectl) -> Result<()> {
+    let Some((site, objects)) = site(kubectl).await? else {
+        return Ok(());
+    };
     let log = site.dir().join("watch.log");
     let mut command = site.kubectl_command().await?;
     command.args([
@@ -293,7 +330,8 @@ async fn a_watch_shows_a_workload_come_and_go() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn longshore_does_the_everyday_things_without_kubectl() -> Result<()> {
-    let (site, objects) = site().await?;
+    let site = Site::start(SiteOptions::simulated()).await?;
+    let objects = Objects::new(site.client().await?);
     let file = site.dir().join("hello.json");
     std::fs::write(&file, web("hello", "hello:1", 8080).to_string())?;
     let file = file.display().to_string();

@@ -1,11 +1,11 @@
 //! Deleting, and everything on the engine that is not ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use longshore_tests::harness::containers::{self, Container};
 use longshore_tests::harness::watch::{Events, changes};
-use longshore_tests::harness::{Kind, Objects, Site, SiteOptions, ports, webapp};
+use longshore_tests::harness::{Dockerd, Kind, Objects, Site, SiteOptions, ports, webapp};
 use serde_json::json;
 
 use super::manifests::{first_container, server, web, workload};
@@ -28,7 +28,7 @@ async fn a_delete_takes_what_is_ours_and_nothing_else() -> Result<()> {
     stage.objects.apply(&stateful(port, "hello:1")).await?;
     stage.objects.ready("hello").await?;
     let others = others(&stage).await?;
-    let ours = ["hello.web", "hello.db"];
+    let images = images(&stage.engine).await?;
     let events = Events::listen(&stage.docker)?;
 
     // A change, drift undone, a restart of the site, and the delete.
@@ -44,12 +44,10 @@ async fn a_delete_takes_what_is_ours_and_nothing_else() -> Result<()> {
     stage.objects.delete(Kind::Workload, "hello").await?;
     stage.objects.gone(Kind::Workload, "hello").await?;
 
-    let mut left = containers::all(&stage.docker).await?;
-    for name in ours {
-        ensure!(!left.contains_key(name), "{name} is left behind");
-    }
-    left.retain(|name, _| others.contains_key(name));
-    ensure!(left == others, "before {others:#?}, now {left:#?}");
+    let left = containers::all(&stage.docker).await?;
+    ensure!(left == others, "the others {others:#?}, left {left:#?}");
+    let left = self::images(&stage.engine).await?;
+    ensure!(left == images, "images before {images:#?}, now {left:#?}");
     let touched: Vec<_> = events
         .after(0)
         .into_iter()
@@ -128,7 +126,7 @@ fn stateful(port: u16, image: &str) -> serde_json::Value {
         "containers": [server("web", image, Some(port)), db],
         "initContainers": [{
             "name": "fill",
-            "image": "hello:1",
+            "image": "hello:sick", // used by nobody else, and not brought by us
             "command": ["/webapp", "touch", "/data/kept"],
             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
         }],
@@ -137,6 +135,28 @@ fn stateful(port: u16, image: &str) -> serde_json::Value {
     let mut stateful = workload("hello", &template);
     first_container(&mut stateful)["dependsOn"] = json!([{"container": "db", "condition": "healthy"}]);
     stateful
+}
+
+/// Every image with its names, none of which Longshore brought.
+async fn images(engine: &Dockerd) -> Result<BTreeSet<String>> {
+    let listed = engine
+        .docker(&[
+            "image",
+            "ls",
+            "--all",
+            "--no-trunc",
+            "--format",
+            "{{.ID}} {{.Repository}}:{{.Tag}}",
+        ])
+        .await?;
+    let images: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
+    for name in ["hello:1", "hello:2", "hello:sick", "copy:1", "imitation:1"] {
+        ensure!(
+            images.iter().any(|image| image.ends_with(name)),
+            "no {name}: {images:?}"
+        );
+    }
+    Ok(images)
 }
 
 /// Puts on the engine what could be mistaken for ours, and answers all that is not `hello`'s.

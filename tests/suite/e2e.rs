@@ -14,6 +14,7 @@ mod headless;
 mod hello;
 mod kubectl;
 mod manifests;
+mod parity;
 mod pulls;
 mod real_api_server;
 mod refused;

@@ -36,7 +36,8 @@ impl Kubectl {
             .with_context(|| format!("there is no {self:?} kubectl, and the test has not asked first"))
     }
 
-    async fn program(self) -> Result<Option<PathBuf>> {
+    /// Its path, or `None`.
+    pub async fn program(self) -> Result<Option<PathBuf>> {
         let tools = apiserver::tools().await?;
         Ok(match (self, tools) {
             (Self::Newest, Some(tools)) => Some(tools.join("kubectl")),

@@ -272,6 +272,11 @@ impl EventQueue {
         self.in_flight = false;
     }
 
+    /// Whether nothing waits and nothing is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.in_flight
+    }
+
     /// How many were dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped

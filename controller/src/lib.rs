@@ -39,7 +39,7 @@ mod writes;
 
 pub use controller::{Controller, ControllerConfig, ControllerHandle, StartError};
 pub use counters::{Counter, Counters};
-pub use preview::{DevicePreview, PreviewInput, preview};
+pub use preview::{DevicePreview, Objects, PreviewInput, preview};
 pub use run::RunError;
 pub use site::SiteError;
 pub use site::lease::LeaseError;

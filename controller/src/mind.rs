@@ -238,7 +238,7 @@ impl Mind {
 
     /// Whether everything decided so far is written.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.writes.is_idle()
+        self.writes.is_idle() && self.events.is_idle()
     }
 
     fn keep_alive(&mut self, now: Uptime) {

@@ -26,21 +26,28 @@ use crate::placement;
 use crate::render::{self, ContentKind};
 use crate::site;
 
-/// What a preview is made from. All objects are of one namespace.
+/// The objects of one namespace at one time.
+#[derive(Debug, Clone, Copy)]
+pub struct Objects<'a> {
+    /// The Workloads.
+    pub workloads: &'a [Workload],
+    /// The Devices.
+    pub devices: &'a [Device],
+    /// The ConfigMaps.
+    pub config_maps: &'a [ConfigMap],
+    /// The Secrets.
+    pub secrets: &'a [Secret],
+}
+
+/// What a preview is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct PreviewInput<'a> {
-    /// The Workloads as they are.
-    pub workloads: &'a [Workload],
-    /// The Workload as it would be: new, or in the place of the one of its name.
-    pub changed: Option<&'a Workload>,
-    /// The name of a Workload that would be deleted.
+    /// All objects as they are.
+    pub now: Objects<'a>,
+    /// All objects as they would be.
+    pub then: Objects<'a>,
+    /// The name of a Workload that would be deleted. It is still in `then`.
     pub deleted: Option<&'a str>,
-    /// The Devices as they are.
-    pub devices: &'a [Device],
-    /// The ConfigMaps as they are, or would be.
-    pub config_maps: &'a [ConfigMap],
-    /// The Secrets as they are, or would be.
-    pub secrets: &'a [Secret],
     /// The site's own Secret. Without it content cannot be compared with what is on a device.
     pub site: Option<&'a Secret>,
     /// What devices reported, by name. Of a device that is missing here it is assumed that it has what
@@ -68,15 +75,22 @@ pub struct DevicePreview {
 pub fn preview(input: &PreviewInput<'_>) -> Vec<DevicePreview> {
     let keys = input.site.and_then(|secret| site::parse("", secret).ok());
     let keys = keys.map_or_else(|| ContentKeys::new([0; 32]), |site| site.keys);
-    let content = index(input, &keys);
-    let before: Vec<Workload> = input.workloads.iter().map(known).collect();
-    let after = after(input, &before);
-    let mut devices: Vec<&Device> = input.devices.iter().collect();
+    let [content_now, content_then] = [input.now, input.then].map(|objects| index(&objects, &keys));
+    let before: Vec<Workload> = input.now.workloads.iter().map(known).collect();
+    let after: Vec<Workload> = input.then.workloads.iter().map(|w| same(w, &before)).collect();
+    let mut devices: Vec<&Device> = input.then.devices.iter().collect();
     devices.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     let mut previews = Vec::new();
     for device in devices {
         let name = device.metadata.name.clone().unwrap_or_default();
-        let now = decision(device, &before, &[], &Kept::new(), &content, None);
+        let was = input
+            .now
+            .devices
+            .iter()
+            .find(|d| d.metadata.name == device.metadata.name);
+        // Nothing is declared for a device that is not there yet.
+        let (was, had) = was.map_or((device, &[][..]), |was| (was, before.as_slice()));
+        let now = decision(was, had, &[], &Kept::new(), &content_now, None);
         let (observed, assumed) = match input.observed.get(&name) {
             Some(observed) => (observed.clone(), false),
             None => (as_declared(&now.desired), true),
@@ -84,7 +98,7 @@ pub fn preview(input: &PreviewInput<'_>) -> Vec<DevicePreview> {
         let report = report(observed, now.digest.clone());
         let gone: Vec<&str> = input.deleted.into_iter().collect();
         // What cannot be rendered then stays as it is rendered now.
-        let then = decision(device, &after, &gone, &now.kept, &content, Some(&report));
+        let then = decision(device, &after, &gone, &now.kept, &content_then, Some(&report));
         let problems = problems(&then);
         let steps = match &then.plan {
             Some(plan) => explain(plan, &then.desired, &report.observed),
@@ -102,13 +116,13 @@ pub fn preview(input: &PreviewInput<'_>) -> Vec<DevicePreview> {
     previews
 }
 
-fn index(input: &PreviewInput<'_>, keys: &ContentKeys) -> ContentIndex {
+fn index(objects: &Objects<'_>, keys: &ContentKeys) -> ContentIndex {
     let mut index = ContentIndex::default();
-    for object in input.config_maps {
+    for object in objects.config_maps {
         let state = ContentState::of_config_map(object, keys);
         index.apply((ContentKind::ConfigMap, Event::Apply(state)));
     }
-    for object in input.secrets {
+    for object in objects.secrets {
         let state = ContentState::of_secret(object, keys);
         index.apply((ContentKind::Secret, Event::Apply(state)));
     }
@@ -125,19 +139,14 @@ fn known(workload: &Workload) -> Workload {
     workload
 }
 
-fn after(input: &PreviewInput<'_>, before: &[Workload]) -> Vec<Workload> {
-    let Some(changed) = input.changed else {
-        return before.to_vec();
-    };
-    let name = changed.metadata.name.as_ref();
-    let (same, others): (Vec<&Workload>, Vec<&Workload>) =
-        before.iter().partition(|w| w.metadata.name.as_ref() == name);
-    let mut changed = known(changed);
-    if changed.metadata.uid.is_none() {
-        // A manifest names the object that is there.
-        changed.metadata.uid = same.first().and_then(|w| w.metadata.uid.clone());
+/// A Workload as it would be. A manifest that names no uid means the object that is there.
+fn same(workload: &Workload, before: &[Workload]) -> Workload {
+    let mut workload = known(workload);
+    if workload.metadata.uid.is_none() {
+        let was = before.iter().find(|w| w.metadata.name == workload.metadata.name);
+        workload.metadata.uid = was.and_then(|w| w.metadata.uid.clone());
     }
-    others.into_iter().cloned().chain([changed]).collect()
+    workload
 }
 
 fn decision(

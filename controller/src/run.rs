@@ -134,12 +134,16 @@ impl Run {
     /// Writes down what was decided, and no more: plans are the devices' to finish.
     async fn flush(&mut self, tasks: &mut JoinSet<Done>, start: Instant) {
         let deadline = Instant::now() + FLUSH;
-        while !self.mind.is_flushed() {
+        loop {
             let now = start.elapsed();
             for effect in self.mind.act(now) {
                 if matches!(effect, Effect::Write { .. } | Effect::Tell { .. }) {
                     tasks.spawn(self.world.clone().perform(effect));
                 }
+            }
+            // Asked after acting, which may have found the last of it already written.
+            if self.mind.is_flushed() {
+                return;
             }
             let wake = (start + self.mind.next_wake().max(now + Duration::from_millis(1))).min(deadline);
             tokio::select! {

@@ -127,9 +127,11 @@ impl<T: Clone> Writes<T> {
         entry.waiting.as_ref().or(entry.in_flight.as_ref())
     }
 
-    /// Whether nothing waits and nothing is on its way.
+    /// Whether nothing waits and nothing is on its way. An entry may be left of which only the pause after its
+    /// last write is remembered.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.timers.next().is_none()
+        let idle = |entry: &Entry<T>| entry.waiting.is_none() && entry.in_flight.is_none();
+        self.entries.values().all(idle)
     }
 
     /// The next write that is due. Its end must be told to [`Self::done`].
@@ -225,7 +227,9 @@ mod tests {
         assert_eq!(writes.take_due(ms(259)), None);
         assert_eq!(writes.next_wake(), Some(ms(260)));
         assert_eq!(writes.take_due(ms(260)), Some((target("a"), 3)));
+        assert!(!writes.is_idle(), "on its way");
         writes.done(&target("a"), Outcome::Done, ms(261));
+        assert!(writes.is_idle(), "only the pause is remembered");
         assert_eq!(writes.take_due(ms(9999)), None);
         assert!(writes.is_idle());
     }

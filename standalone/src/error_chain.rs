@@ -9,7 +9,11 @@ pub fn error_chain(error: &anyhow::Error) -> String {
             words.push(status.message.clone());
             break;
         }
-        words.push(cause.to_string());
+        let text = cause.to_string();
+        // Some libraries print their cause themselves.
+        if !words.last().is_some_and(|outer: &String| outer.ends_with(&text)) {
+            words.push(text);
+        }
     }
     words.join(": ")
 }
@@ -30,6 +34,8 @@ mod tests {
             "apply workload/hello: spec.a: Invalid value: no"
         );
         let error = anyhow!("inner").context("outer");
+        assert_eq!(error_chain(&error), "outer: inner");
+        let error = anyhow!("inner").context("outer: inner");
         assert_eq!(error_chain(&error), "outer: inner");
     }
 }

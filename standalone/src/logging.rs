@@ -1,15 +1,36 @@
 //! Log lines on standard error; standard output belongs to what the user asked for.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-use crate::cli::LogFormat;
+use crate::cli::{Command, LogFormat};
 
-/// Starts logging as `LONGSHORE_LOG` says, `info` by default.
-pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Which lines, unless `LONGSHORE_LOG` says so. What the commands have to say is in their output; the client
+/// library would log an error that they tell in better words.
+pub fn default_filter(command: &Command) -> &'static str {
+    match command {
+        Command::Up(_) => "info",
+        _ => "warn,kube_client=off",
+    }
+}
+
+/// Starts logging as `LONGSHORE_LOG` says. A filter that is no filter is said and left out of account: a site
+/// does not stay down for its log.
+pub fn start(format: LogFormat, default_filter: &str) {
+    let default = || EnvFilter::new(default_filter);
+    let filter = match std::env::var("LONGSHORE_LOG") {
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
+            writeln!(
+                std::io::stderr(),
+                "longshore: LONGSHORE_LOG={text:?} is not used: {error}"
+            )
+            .ok();
+            default()
+        }),
+        _ => default(),
+    };
     let subscriber = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -35,7 +56,7 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_written_is_lost_and_nothing_else() {
         if std::env::var_os(INNER).is_some() {
-            start(LogFormat::Text);
+            start(LogFormat::Text, "info");
             tracing::error!("nobody will read this");
             return;
         }

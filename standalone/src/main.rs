@@ -19,7 +19,7 @@ const DIRECTORY_IN_USE: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.log_format);
+    logging::start(cli.log_format, logging::default_filter(&cli.command));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

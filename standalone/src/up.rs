@@ -13,9 +13,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
@@ -55,31 +56,27 @@ const READY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Runs a site until it is told to stop.
 pub async fn up(args: UpArgs) -> anyhow::Result<()> {
-    for (flag, address) in [
-        ("--bus-addr", args.bus_addr),
-        ("--gateway-addr", args.gateway_addr),
-    ] {
-        ensure!(
-            address.is_none(),
-            "{flag}: this release serves no such part; leave the flag out"
-        );
-    }
-    let device = DnsLabel::new(args.device.clone()).context("--device")?;
-    ensure!(
-        device.as_str().len() <= 40,
-        "--device {device}: a Device's name has at most 40 characters"
-    );
     descriptors::raise();
+    // Signals count from the first moment: a stop in the middle of the start is a stop in order as well.
+    let stop = stop_on_signal()?;
     let path = args.dir.clone().unwrap_or_else(SiteDirectory::default_path);
     let directory = SiteDirectory::take(&path)?;
-    // Signals count from here on: a stop in the middle of the start is a stop in order as well.
-    let stop = stop_on_signal()?;
 
-    let site = match Box::pin(Site::start(&args, &device, &directory)).await {
-        Ok(site) => site,
-        Err(error) => return Err(error.context(format!("start on {}", directory.path().display()))),
+    let start = Box::pin(Site::start(&args, &directory));
+    // Dropping a start halfway is as a crash there: what was stored stays, and the next run goes on from it.
+    let started = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        started = start => started,
     };
+    let site = started.with_context(|| format!("start on {}", directory.path().display()))?;
     announce(&directory, &site.ready);
+    if let Some(why) = &site.no_engine {
+        warn!(
+            "no container engine answers yet: {why}. It is asked again and again; name another \
+             with --runtime-endpoint URL, or try Longshore without one with --runtime sim"
+        );
+    }
     let ended = Box::pin(site.run_until(stop)).await;
     directory.withdraw_ready()?;
     ended
@@ -133,6 +130,8 @@ struct Site {
     controller: ControllerHandle,
     agent: Option<AgentHandle>,
     ready: Ready,
+    /// Why no container engine answered at the start. It is asked again and again.
+    no_engine: Option<String>,
 }
 
 /// The embedded API server and the task that serves it.
@@ -145,7 +144,8 @@ struct EmbeddedApi {
 }
 
 impl Site {
-    async fn start(args: &UpArgs, device: &DnsLabel, directory: &SiteDirectory) -> anyhow::Result<Self> {
+    async fn start(args: &UpArgs, directory: &SiteDirectory) -> anyhow::Result<Self> {
+        let device = &args.device;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids = IdSource::from_entropy(Arc::clone(&clock));
         let mut ready = Ready {
@@ -184,12 +184,13 @@ impl Site {
         let controller = Controller::start(config, client.clone(), bus)
             .await
             .context("start the controller")?;
+        let mut no_engine = None;
         let agent = match args.runtime {
             RuntimeKind::None => None,
             RuntimeKind::Docker | RuntimeKind::Sim => {
                 ensure_device(&client, device).await?;
                 let agent = start_agent(args, device, directory, &broker, &clock).await?;
-                wait_until_connected(&client, device).await?;
+                no_engine = wait_until_connected(&client, device).await?;
                 ready.device = Some(device.to_string());
                 Some(agent)
             }
@@ -207,6 +208,7 @@ impl Site {
             controller,
             agent,
             ready,
+            no_engine,
         })
     }
 
@@ -219,6 +221,7 @@ impl Site {
             controller,
             agent,
             ready: _,
+            no_engine: _,
         } = self;
         let agent_ended = async {
             match &agent {
@@ -440,24 +443,23 @@ fn container_runtime(args: &UpArgs) -> anyhow::Result<RuntimeAndProbes> {
 }
 
 /// Waits until the controller has seen the agent and heard of its runtime, ready or not: the last sign that
-/// the whole way works.
-async fn wait_until_connected(client: &Client, name: &DnsLabel) -> anyhow::Result<()> {
+/// the whole way works. Says why the runtime is not ready.
+async fn wait_until_connected(client: &Client, name: &DnsLabel) -> anyhow::Result<Option<String>> {
     let devices: Api<Device> = Api::namespaced(client.clone(), TENANT);
     let connected = |device: Option<&Device>| {
-        let conditions = device
-            .and_then(|d| d.status.as_ref())
-            .map(|s| s.conditions.as_slice());
-        let conditions = conditions.unwrap_or_default();
-        let is = |kind: &str, status: &[&str]| {
-            conditions
-                .iter()
-                .any(|c| c.type_ == kind && status.contains(&c.status.as_str()))
-        };
-        is("Connected", &["True"]) && is("RuntimeReady", &["True", "False"])
+        condition(device, "Connected").is_some_and(|c| c.status == "True")
+            && condition(device, "RuntimeReady").is_some_and(|c| c.status != "Unknown")
     };
-    tokio::time::timeout(READY_DEADLINE, await_condition(devices, name.as_str(), connected))
+    let waiting = await_condition(devices, name.as_str(), connected);
+    let device = tokio::time::timeout(READY_DEADLINE, waiting)
         .await
         .context("wait until the agent is connected")?
         .context("watch the device")?;
-    Ok(())
+    let runtime = condition(device.as_ref(), "RuntimeReady").filter(|c| c.status == "False");
+    Ok(runtime.map(|c| c.message.clone()))
+}
+
+fn condition<'d>(device: Option<&'d Device>, kind: &str) -> Option<&'d Condition> {
+    let status = device?.status.as_ref()?;
+    status.conditions.iter().find(|c| c.type_ == kind)
 }

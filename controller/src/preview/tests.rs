@@ -3,7 +3,7 @@
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{Objects as View, *};
 use crate::fixtures::{self, NS, device_object};
 
 mod content;
@@ -29,14 +29,30 @@ impl Objects {
         }
     }
 
-    fn preview(&self, changed: Option<&Workload>, deleted: Option<&str>) -> Vec<DevicePreview> {
-        preview(&PreviewInput {
+    fn view(&self) -> View<'_> {
+        View {
             workloads: &self.workloads,
-            changed,
-            deleted,
             devices: &self.devices,
             config_maps: &self.config_maps,
             secrets: &self.secrets,
+        }
+    }
+
+    fn preview(&self, changed: Option<&Workload>, deleted: Option<&str>) -> Vec<DevicePreview> {
+        let mut then = self.clone();
+        if let Some(changed) = changed {
+            then.workloads
+                .retain(|w| w.metadata.name != changed.metadata.name);
+            then.workloads.push(changed.clone());
+        }
+        self.preview_of(&then, deleted)
+    }
+
+    fn preview_of(&self, then: &Self, deleted: Option<&str>) -> Vec<DevicePreview> {
+        preview(&PreviewInput {
+            now: self.view(),
+            then: then.view(),
+            deleted,
             site: None,
             observed: &self.observed,
         })

@@ -1,27 +1,31 @@
 //! `longshore diff`: the plan in words, before anything is done.
 //!
-//! The same renderer and planner as the controller's, on the objects the API server has now. What a device
-//! really runs is not in the API; it is assumed to run what is declared now.
+//! Every manifest is first applied as a server-side dry run, so that what `apply` would refuse is refused here,
+//! and what would be stored is compared with what is. Then the same renderer and planner as the controller's say
+//! what that means on each device. What a device really runs is not in the API: it is assumed to run what is
+//! declared now, and the output says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
-use longshore_controller::{DevicePreview, PreviewInput, preview};
+use longshore_controller::{DevicePreview, Objects, PreviewInput, preview};
 use longshore_crds::{Device, Workload};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::changes::{changed_paths, words};
 use super::manifests::{self, Manifest};
-use super::resources::{self, Resources};
-use super::{FIELD_MANAGER, connect};
-use crate::cli::ManifestArgs;
+use super::resources::{self, ApplyOptions, Resources};
+use super::{FIELD_MANAGER, client, refusal};
+use crate::cli::ApplyArgs;
 use crate::up::{SITE_SECRET, SYSTEM_NAMESPACE};
 
-/// What a preview is made from, of one namespace.
+/// The objects of one namespace that a preview is made from.
+#[derive(Clone)]
 struct Declared {
     workloads: Vec<Workload>,
     devices: Vec<Device>,
@@ -29,48 +33,237 @@ struct Declared {
     secrets: Vec<Secret>,
 }
 
+/// A namespace as it is and as it would be.
+struct Tenant {
+    now: Declared,
+    then: Declared,
+}
+
+/// What was found out so far.
+#[derive(Default)]
+struct Outcome {
+    /// Something declared would change.
+    changes: bool,
+    /// Whether devices would have something to do is not known.
+    uncertain: bool,
+    /// How many objects `apply` would refuse.
+    refused: usize,
+}
+
 /// Prints what applying the manifests would do; answers whether anything would change.
-///
-/// Each manifest is first applied as a server-side dry run, so that a wrong one is refused here as it would
-/// be by `apply`. Manifests build on one another in their order.
-pub async fn diff(args: &ManifestArgs, out: &mut impl Write) -> anyhow::Result<bool> {
-    let client = connect(&args.connect).await?;
-    let manifests = manifests::read_all(&args.filenames, client.default_namespace())?;
-    let resources = Resources::discover(&client).await?;
+pub async fn diff(args: &ApplyArgs, out: &mut impl Write) -> anyhow::Result<bool> {
+    let (client, url) = client(&args.manifests.connect).await?;
+    let manifests = manifests::read_all(&args.manifests.filenames, client.default_namespace())?;
+    let resources = Resources::discover(&client, &url).await?;
     let site = Api::<Secret>::namespaced(client.clone(), SYSTEM_NAMESPACE)
         .get_opt(SITE_SECRET)
         .await
         .context("read the site's own Secret")?;
-    let mut namespaces: BTreeMap<String, Declared> = BTreeMap::new();
-    let mut changes = false;
+    let new_namespaces: BTreeSet<&str> = manifests
+        .iter()
+        .filter(|m| m.kind == "Namespace" && m.api_version == "v1")
+        .map(|m| m.name.as_str())
+        .collect();
+    let mut tenants: BTreeMap<String, Tenant> = BTreeMap::new();
+    let mut outcome = Outcome::default();
     for manifest in &manifests {
-        let failed = || format!("diff {}", manifest.display());
-        let wanted = dry_run(&client, &resources, manifest)
-            .await
-            .with_context(failed)?;
-        if !namespaces.contains_key(&manifest.namespace) {
-            namespaces.insert(
-                manifest.namespace.clone(),
-                Declared::read(&client, &manifest.namespace).await?,
-            );
-        }
-        let Some(declared) = namespaces.get_mut(&manifest.namespace) else {
-            continue;
+        let wanted = match wanted(
+            &client,
+            &resources,
+            manifest,
+            args.force_conflicts,
+            &new_namespaces,
+        )
+        .await
+        {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                outcome.refused += 1;
+                let why = refusal(&error);
+                writeln!(out, "{}: apply would be refused: {why}", manifest.display())?;
+                continue;
+            }
         };
-        changes |= declared
-            .change(manifest, &wanted, site.as_ref(), out)
-            .with_context(failed)?;
+        for line in outcome.take(&wanted) {
+            writeln!(out, "{}: {line}", manifest.display())?;
+        }
+        if !tenants.contains_key(&manifest.namespace) {
+            let now = Declared::read(&client, &manifest.namespace).await?;
+            let then = now.clone();
+            tenants.insert(manifest.namespace.clone(), Tenant { now, then });
+        }
+        if let Some(tenant) = tenants.get_mut(&manifest.namespace) {
+            tenant.then.put(manifest, &wanted.object)?;
+        }
     }
-    if !changes {
-        writeln!(out, "Nothing would change.")?;
+    for (namespace, tenant) in &tenants {
+        let at = if namespace == client.default_namespace() {
+            String::new()
+        } else {
+            format!("{namespace}/")
+        };
+        outcome.print(&at, &tenant.preview(site.as_ref()), out)?;
     }
-    Ok(changes)
+    if outcome.refused > 0 {
+        bail!(
+            "{} of {} objects would be refused",
+            outcome.refused,
+            manifests.len()
+        );
+    }
+    match (outcome.changes, outcome.uncertain) {
+        (true, _) => {}
+        (false, false) => writeln!(out, "Nothing would change.")?,
+        (false, true) => writeln!(out, "Nothing that is declared would change.")?,
+    }
+    Ok(outcome.changes)
 }
 
-/// The object as the server would store it.
-async fn dry_run(client: &Client, resources: &Resources, manifest: &Manifest) -> anyhow::Result<Value> {
+/// One object as it is and as the server would store it.
+struct Wanted {
+    before: Option<Value>,
+    object: Value,
+    /// The server could not check it, because its namespace is declared by the same manifests.
+    unchecked: bool,
+}
+
+async fn wanted(
+    client: &Client,
+    resources: &Resources,
+    manifest: &Manifest,
+    force: bool,
+    new_namespaces: &BTreeSet<&str>,
+) -> anyhow::Result<Wanted> {
     let url = resources.object_url(manifest)?;
-    resources::server_side_apply(client, &url, &manifest.object, FIELD_MANAGER, true).await
+    let before = resources::get_optional(client, &url).await?;
+    let options = ApplyOptions { dry_run: true, force };
+    let answer = resources::server_side_apply(client, &url, &manifest.object, FIELD_MANAGER, options).await;
+    let mut unchecked = false;
+    let object = match answer {
+        Err(error)
+            if new_namespaces.contains(manifest.namespace.as_str())
+                && resources.of(manifest)?.namespaced
+                && resources::is_not_found(&error) =>
+        {
+            unchecked = true;
+            let mut object = manifest.object.clone();
+            object["metadata"]["namespace"] = manifest.namespace.as_str().into();
+            object
+        }
+        answer => answer?,
+    };
+    Ok(Wanted {
+        before,
+        object,
+        unchecked,
+    })
+}
+
+impl Outcome {
+    /// Takes one object into account; what is to be said of it, a line each.
+    fn take(&mut self, wanted: &Wanted) -> Vec<String> {
+        let mut lines = Vec::new();
+        match &wanted.before {
+            None => {
+                self.changes = true;
+                lines.push("would be created".to_owned());
+            }
+            Some(before) => {
+                let paths = changed_paths(before, &wanted.object);
+                self.changes |= !paths.is_empty();
+                lines.push(match paths.as_slice() {
+                    [] => "unchanged".to_owned(),
+                    paths => format!("would change {}", words(paths)),
+                });
+                if !before["metadata"]["deletionTimestamp"].is_null() {
+                    self.uncertain = true;
+                    lines.push("is being deleted, and would be changed only until it is gone".to_owned());
+                }
+                if let Some(state) = not_ready(before) {
+                    self.uncertain = true;
+                    lines.push(state);
+                }
+            }
+        }
+        if wanted.unchecked {
+            lines.push("its namespace is new: the server checks the object when that is there".to_owned());
+        }
+        lines
+    }
+
+    /// Prints what would be done on devices.
+    fn print(&mut self, at: &str, previews: &[DevicePreview], out: &mut impl Write) -> anyhow::Result<()> {
+        let mut assumed_any = false;
+        for DevicePreview {
+            device,
+            steps,
+            problems,
+            assumed,
+        } in previews
+        {
+            let (mark, nothing) = if *assumed {
+                (" (assumed)", "nothing to do if it runs what is declared now")
+            } else {
+                ("", "nothing to do")
+            };
+            assumed_any |= *assumed;
+            self.changes |= !steps.is_empty();
+            self.uncertain |= !problems.is_empty();
+            for line in steps {
+                writeln!(out, "device {at}{device}{mark}: {line}")?;
+            }
+            for line in problems {
+                writeln!(out, "device {at}{device}: {line}")?;
+            }
+            if steps.is_empty() && problems.is_empty() {
+                writeln!(out, "device {at}{device}: {nothing}")?;
+            }
+        }
+        if assumed_any {
+            writeln!(
+                out,
+                "(assumed): what a device really runs is not in the API; it is taken to run what is declared now"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Of a Workload whose devices may have something to do, whatever is applied.
+fn not_ready(object: &Value) -> Option<String> {
+    if object["kind"] != "Workload" {
+        return None;
+    }
+    let conditions = object["status"]["conditions"].as_array();
+    let ready = conditions.and_then(|all| all.iter().find(|c| c["type"] == "Ready"));
+    let Some(ready) = ready else {
+        return Some("has no status yet: what its devices have to do is not known here".to_owned());
+    };
+    let (observed, generation) = (&ready["observedGeneration"], &object["metadata"]["generation"]);
+    if ready["status"] != "True" {
+        let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
+        return Some(format!(
+            "is not Ready now ({}: {}): what its devices have to do is not known here",
+            text("reason"),
+            text("message")
+        ));
+    }
+    let stale = observed.as_i64().is_some() && observed != generation;
+    stale.then(|| {
+        "was changed and is not looked at yet: what its devices have to do is not known here".to_owned()
+    })
+}
+
+impl Tenant {
+    fn preview(&self, site: Option<&Secret>) -> Vec<DevicePreview> {
+        preview(&PreviewInput {
+            now: self.now.view(),
+            then: self.then.view(),
+            deleted: None,
+            site,
+            observed: &BTreeMap::new(),
+        })
+    }
 }
 
 impl Declared {
@@ -83,43 +276,25 @@ impl Declared {
         })
     }
 
-    /// Takes one object in and prints what that would do.
-    fn change(
-        &mut self,
-        manifest: &Manifest,
-        wanted: &Value,
-        site: Option<&Secret>,
-        out: &mut impl Write,
-    ) -> anyhow::Result<bool> {
-        match manifest.kind.as_str() {
-            "Workload" => {
-                let workload: Workload = parse(wanted)?;
-                let previews = self.preview(Some(&workload), site);
-                put(&mut self.workloads, workload);
-                print(manifest, &previews, out)
-            }
-            // Content that a workload mounts or has in its environment changes that workload.
-            "ConfigMap" => put_and_print(&mut self.config_maps, manifest, wanted, out),
-            "Secret" => put_and_print(&mut self.secrets, manifest, wanted, out),
-            "Device" => put_and_print(&mut self.devices, manifest, wanted, out),
-            _ => {
-                writeln!(out, "{}: nothing on a device depends on it", manifest.display())?;
-                Ok(false)
-            }
-        }
-    }
-
-    fn preview(&self, changed: Option<&Workload>, site: Option<&Secret>) -> Vec<DevicePreview> {
-        preview(&PreviewInput {
+    fn view(&self) -> Objects<'_> {
+        Objects {
             workloads: &self.workloads,
-            changed,
-            deleted: None,
             devices: &self.devices,
             config_maps: &self.config_maps,
             secrets: &self.secrets,
-            site,
-            observed: &BTreeMap::new(),
-        })
+        }
+    }
+
+    /// Takes one object in. Other kinds mean nothing to a device.
+    fn put(&mut self, manifest: &Manifest, wanted: &Value) -> anyhow::Result<()> {
+        match (manifest.api_version.as_str(), manifest.kind.as_str()) {
+            ("longshore.dev/v1alpha1", "Workload") => put(&mut self.workloads, parse(wanted)?),
+            ("longshore.dev/v1alpha1", "Device") => put(&mut self.devices, parse(wanted)?),
+            ("v1", "ConfigMap") => put(&mut self.config_maps, parse(wanted)?),
+            ("v1", "Secret") => put(&mut self.secrets, parse(wanted)?),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -146,42 +321,55 @@ fn put<K: ResourceExt>(objects: &mut Vec<K>, object: K) {
     objects.push(object);
 }
 
-fn put_and_print<K>(
-    objects: &mut Vec<K>,
-    manifest: &Manifest,
-    wanted: &Value,
-    out: &mut impl Write,
-) -> anyhow::Result<bool>
-where
-    K: ResourceExt + DeserializeOwned + PartialEq,
-{
-    let object: K = parse(wanted)?;
-    let before = objects.iter().find(|o| o.name_any() == object.name_any());
-    let version = |o: &K| o.resource_version();
-    // A dry run that changes nothing keeps the resourceVersion, as a real write would.
-    let same = before.is_some_and(|before| version(before) == version(&object));
-    put(objects, object);
-    let what = if same { "unchanged" } else { "would be stored" };
-    writeln!(out, "{}: {what}", manifest.display())?;
-    Ok(!same)
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-fn print(manifest: &Manifest, previews: &[DevicePreview], out: &mut impl Write) -> anyhow::Result<bool> {
-    let mut changes = false;
-    for DevicePreview {
-        device,
-        steps,
-        problems,
-        assumed: _,
-    } in previews
-    {
-        for line in steps.iter().chain(problems) {
-            changes = true;
-            writeln!(out, "{}: device {device}: {line}", manifest.display())?;
-        }
+    use super::*;
+
+    fn workload(ready: &str) -> Value {
+        json!({
+            "kind": "Workload", "metadata": {"name": "w", "generation": 2},
+            "spec": {"rollout": {"progressDeadlineSeconds": 60}},
+            "status": {"conditions": [{"type": "Ready", "status": ready, "reason": "Refused", "message": "no",
+                "observedGeneration": 2}]},
+        })
     }
-    if !changes {
-        writeln!(out, "{}: nothing to do on any device", manifest.display())?;
+
+    fn take(before: Option<Value>, object: Value) -> (Outcome, String) {
+        let mut outcome = Outcome::default();
+        let lines = outcome.take(&Wanted {
+            before,
+            object,
+            unchecked: false,
+        });
+        (outcome, lines.join("; "))
     }
-    Ok(changes)
+
+    #[test]
+    fn every_declared_field_counts_and_a_status_does_not() {
+        let (outcome, words) = take(Some(workload("True")), workload("True"));
+        assert!(!outcome.changes && !outcome.uncertain);
+        assert_eq!(words, "unchanged");
+        let mut changed = workload("False");
+        changed["spec"]["rollout"]["progressDeadlineSeconds"] = 90.into();
+        let (outcome, words) = take(Some(workload("True")), changed);
+        assert!(outcome.changes);
+        assert_eq!(words, "would change spec.rollout.progressDeadlineSeconds");
+        let (outcome, words) = take(None, json!({"kind": "Namespace"}));
+        assert!(outcome.changes);
+        assert_eq!(words, "would be created");
+    }
+
+    #[test]
+    fn what_is_not_ready_or_is_ending_is_no_certainty() {
+        let (outcome, words) = take(Some(workload("False")), workload("False"));
+        assert!(!outcome.changes && outcome.uncertain);
+        assert!(words.contains("not Ready now (Refused: no)"), "{words}");
+        let mut ending = workload("True");
+        ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        let (outcome, words) = take(Some(ending), workload("True"));
+        assert!(outcome.uncertain);
+        assert!(words.contains("is being deleted"), "{words}");
+    }
 }

@@ -7,6 +7,8 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::strict_yaml::Strict;
+
 /// One object as the user wrote it.
 #[derive(Debug, Clone)]
 pub(super) struct Manifest {
@@ -78,7 +80,8 @@ fn files_in(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn parse(text: &str, source: &str, namespace: &str, into: &mut Vec<Manifest>) -> anyhow::Result<()> {
     for (n, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
-        let value = Value::deserialize(document).with_context(|| format!("{source}, document {}", n + 1))?;
+        let Strict(value) =
+            Strict::deserialize(document).with_context(|| format!("{source}, document {}", n + 1))?;
         if value.is_null() {
             continue;
         }

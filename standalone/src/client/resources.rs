@@ -1,4 +1,4 @@
-//! The REST side: which resources the server has, and the five requests these commands make.
+//! The REST side: which resources the server has, and the requests these commands make.
 
 use anyhow::{Context, bail};
 use http::Request;
@@ -23,10 +23,10 @@ pub(super) struct Resources(Vec<Resource>);
 
 /// One resource of the server.
 pub(super) struct Resource {
-    group_version: &'static str,
+    pub(super) group_version: &'static str,
     plural: String,
     singular: String,
-    kind: String,
+    pub(super) kind: String,
     short_names: Vec<String>,
     pub(super) namespaced: bool,
 }
@@ -61,8 +61,9 @@ impl Resource {
 }
 
 impl Resources {
-    /// Asks the server.
-    pub(super) async fn discover(client: &Client) -> anyhow::Result<Self> {
+    /// Asks the server at `url`. The first request these commands make, so the one that finds out whether
+    /// anybody answers.
+    pub(super) async fn discover(client: &Client, url: &str) -> anyhow::Result<Self> {
         let mut resources = Vec::new();
         for group_version in GROUP_VERSIONS {
             let root = if group_version.contains('/') {
@@ -70,15 +71,15 @@ impl Resources {
             } else {
                 "/api"
             };
-            let list: Option<APIResourceList> = optional(
-                send(
-                    client,
-                    Request::get(format!("{root}/{group_version}")),
-                    Vec::new(),
-                )
-                .await,
-            )
-            .context("ask the server what it serves")?;
+            let request = Request::get(format!("{root}/{group_version}"));
+            let answer = send(client, request, Vec::new()).await;
+            if let Err(error) = &answer
+                && !matches!(error, kube::Error::Api(_))
+            {
+                let why = innermost(error);
+                bail!("no answer from {url}: {why} (does `longshore up` run?)");
+            }
+            let list: Option<APIResourceList> = optional(answer).context("ask the server what it serves")?;
             let served = list.map(|l| l.resources).unwrap_or_default();
             // Subresources (`workloads/status`) are no kinds of their own.
             for resource in served.into_iter().filter(|r| !r.name.contains('/')) {
@@ -108,18 +109,23 @@ impl Resources {
         found.with_context(|| format!("the server has no kind {name:?}; it has {}", known()))
     }
 
-    /// The URL of a manifest's object.
-    pub(super) fn object_url(&self, manifest: &Manifest) -> anyhow::Result<String> {
+    /// The resource of a manifest's object.
+    pub(super) fn of(&self, manifest: &Manifest) -> anyhow::Result<&Resource> {
         let found = self
             .0
             .iter()
             .find(|r| r.group_version == manifest.api_version && r.kind == manifest.kind);
-        let resource = found.with_context(|| {
+        found.with_context(|| {
             format!(
                 "the server has no kind {} in {}",
                 manifest.kind, manifest.api_version
             )
-        })?;
+        })
+    }
+
+    /// The URL of a manifest's object.
+    pub(super) fn object_url(&self, manifest: &Manifest) -> anyhow::Result<String> {
+        let resource = self.of(manifest)?;
         Ok(resource.url(Some(&manifest.namespace), Some(&manifest.name)))
     }
 }
@@ -163,25 +169,60 @@ pub(super) async fn get_table(client: &Client, url: &str) -> anyhow::Result<Valu
     .await?)
 }
 
-/// PATCH by server-side apply. Fields of another manager are not taken: that is a conflict, told as such.
-/// A dry run takes them: it asks what would be, and changes nothing.
+/// How an apply is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ApplyOptions {
+    /// Asks what would be, and changes nothing.
+    pub(super) dry_run: bool,
+    /// Takes fields over that another manager has set to another value; without it that is a conflict.
+    pub(super) force: bool,
+}
+
+/// PATCH by server-side apply.
 pub(super) async fn server_side_apply(
     client: &Client,
     url: &str,
     object: &Value,
     manager: &str,
-    dry_run: bool,
+    options: ApplyOptions,
 ) -> anyhow::Result<Value> {
-    let dry_run = if dry_run { "&dryRun=All&force=true" } else { "" };
-    let url = format!("{url}?fieldManager={manager}&fieldValidation=Strict{dry_run}");
+    let dry_run = if options.dry_run { "&dryRun=All" } else { "" };
+    let force = if options.force { "&force=true" } else { "" };
+    let url = format!("{url}?fieldManager={manager}&fieldValidation=Strict{dry_run}{force}");
     let request = Request::patch(url).header(http::header::CONTENT_TYPE, "application/apply-patch+yaml");
     Ok(send(client, request, serde_json::to_vec(object).context("write JSON")?).await?)
 }
 
-/// DELETE; whether there was something.
-pub(super) async fn delete(client: &Client, url: &str) -> anyhow::Result<bool> {
-    let deleted: Option<Value> = optional(send(client, Request::delete(url), Vec::new()).await)?;
-    Ok(deleted.is_some())
+/// DELETE; the answer, or `None` when there was nothing.
+pub(super) async fn delete(client: &Client, url: &str) -> anyhow::Result<Option<Value>> {
+    optional(send(client, Request::delete(url), Vec::new()).await)
+}
+
+/// Whether the server's answer was 404.
+pub(super) fn is_not_found(error: &anyhow::Error) -> bool {
+    answer(error).is_some_and(|status| status.code == 404)
+}
+
+fn answer(error: &anyhow::Error) -> Option<&kube::core::Status> {
+    error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(kube::Error::Api(status)) => Some(&**status),
+        _ => None,
+    })
+}
+
+/// Whether an apply was refused for fields of somebody else.
+pub(super) fn is_apply_conflict(error: &anyhow::Error) -> bool {
+    let causes = answer(error).and_then(|s| Some(&s.details.as_ref()?.causes));
+    causes.is_some_and(|causes| causes.iter().any(|c| c.reason == "FieldManagerConflict"))
+}
+
+/// The cause of all causes: of a connection that failed, the one that says why.
+fn innermost(error: &kube::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 fn optional<T>(result: Result<T, kube::Error>) -> anyhow::Result<Option<T>> {

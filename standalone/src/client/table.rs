@@ -4,31 +4,40 @@ use std::io::Write;
 
 use serde_json::Value;
 
-/// Prints the columns of priority 0, or all of them; with the namespace first where objects of several
-/// are shown.
-pub(super) fn print(table: &Value, wide: bool, namespaces: bool, out: &mut impl Write) -> anyhow::Result<()> {
+/// What of a table is printed.
+#[derive(Debug, Default)]
+pub(super) struct Style {
+    /// All columns, and not only those of priority 0.
+    pub(super) wide: bool,
+    /// The namespace first.
+    pub(super) namespaces: bool,
+    /// The kind, before each name.
+    pub(super) prefix: Option<String>,
+}
+
+/// Prints a table that has rows.
+pub(super) fn print(table: &Value, style: &Style, out: &mut impl Write) -> anyhow::Result<()> {
     let empty = Vec::new();
     let rows = table["rows"].as_array().unwrap_or(&empty);
-    if rows.is_empty() {
-        writeln!(out, "No resources found.")?;
-        return Ok(());
-    }
     let columns = table["columnDefinitions"].as_array().unwrap_or(&empty);
     let shown: Vec<usize> = (0..columns.len())
-        .filter(|i| wide || columns[*i]["priority"].as_i64().unwrap_or(0) == 0)
+        .filter(|i| style.wide || columns[*i]["priority"].as_i64().unwrap_or(0) == 0)
         .collect();
     let mut lines = Vec::with_capacity(rows.len() + 1);
     let mut header: Vec<String> = shown
         .iter()
         .map(|i| text(&columns[*i]["name"]).to_uppercase())
         .collect();
-    if namespaces {
+    if style.namespaces {
         header.insert(0, "NAMESPACE".to_owned());
     }
     lines.push(header);
     for row in rows {
         let mut line: Vec<String> = shown.iter().map(|i| text(&row["cells"][*i])).collect();
-        if namespaces {
+        if let (Some(prefix), Some(name)) = (&style.prefix, line.first_mut()) {
+            *name = format!("{prefix}/{name}");
+        }
+        if style.namespaces {
             line.insert(0, text(&row["object"]["metadata"]["namespace"]));
         }
         lines.push(line);
@@ -77,7 +86,11 @@ mod tests {
         });
         let show = |wide| {
             let mut out = Vec::new();
-            print(&table, wide, false, &mut out).unwrap();
+            let style = Style {
+                wide,
+                ..Style::default()
+            };
+            print(&table, &style, &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(show(false), "NAME\na-long-name\nb\n");
@@ -85,6 +98,13 @@ mod tests {
             show(true),
             "NAME          WHY\na-long-name   x\nb             <none>\n"
         );
+        let mut out = Vec::new();
+        let style = Style {
+            prefix: Some("toy".to_owned()),
+            ..Style::default()
+        };
+        print(&table, &style, &mut out).unwrap();
+        assert_eq!(out, b"NAME\ntoy/a-long-name\ntoy/b\n");
     }
 
     #[test]
@@ -94,7 +114,11 @@ mod tests {
             "rows": [{"cells": ["a\u{1b}]0;title\u{7}b\nc\u{9b}2J"]}],
         });
         let mut out = Vec::new();
-        print(&table, false, true, &mut out).unwrap();
+        let style = Style {
+            namespaces: true,
+            ..Style::default()
+        };
+        print(&table, &style, &mut out).unwrap();
         let shown = String::from_utf8(out).unwrap();
         assert_eq!(shown.lines().count(), 2, "{shown:?}");
         assert!(

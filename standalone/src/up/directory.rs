@@ -31,7 +31,7 @@ pub enum DirectoryError {
         remedy: String,
     },
     /// The file system said no.
-    #[error("{operation} {path}")]
+    #[error("{operation} {path} (--dir must name a directory that this user may write)")]
     Io {
         /// What was tried.
         operation: &'static str,
@@ -110,7 +110,12 @@ impl SiteDirectory {
             .custom_flags(NO_FOLLOW)
             .open(&lock_path)
             .map_err(io("open", &lock_path))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        if let Err(errno) = locked {
+            // Not every file system has locks: that is not another longshore.
+            if errno != rustix::io::Errno::WOULDBLOCK {
+                return Err(io("lock", &lock_path)(errno.into()));
+            }
             let mut pid = String::new();
             lock.read_to_string(&mut pid).map_err(io("read", &lock_path))?;
             let pid = if pid.trim().is_empty() {
@@ -276,6 +281,17 @@ mod tests {
                 refused.contains("user 1") && refused.contains("chown"),
                 "{refused}"
             );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_names_the_flag_and_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("afile");
+        fs::write(&file, "").unwrap();
+        for path in [file.clone(), file.join("below")] {
+            let error = SiteDirectory::take(&path).unwrap_err().to_string();
+            assert!(error.contains("--dir") && error.contains("afile"), "{error}");
         }
     }
 

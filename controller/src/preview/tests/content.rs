@@ -76,7 +76,7 @@ fn no_value_is_shown_whatever_changes() {
         config_maps: vec![config_map("app", "app.conf", "0ld-c0nfig")],
         ..objects.clone()
     };
-    let content = index(&input(&before), &ContentKeys::new([0; 32]));
+    let content = index(&before.view(), &ContentKeys::new([0; 32]));
     let has = decision(
         &objects.devices[1],
         &[known(&with_content())],
@@ -106,24 +106,38 @@ fn without_the_sites_key_nothing_looks_different_that_is_not() {
         data.insert("contentKey".into(), ByteString(vec![key; 32]));
         let site = Some(site);
         preview(&PreviewInput {
+            now: objects.view(),
+            then: objects.view(),
+            deleted: None,
             site: site.as_ref(),
-            changed: Some(&with_content()),
-            ..input(&objects)
+            observed: &objects.observed,
         })
     };
     assert_eq!(with_site(3), []);
     assert_eq!(with_site(4), []);
 }
 
-fn input(objects: &Objects) -> PreviewInput<'_> {
-    PreviewInput {
-        workloads: &objects.workloads,
-        changed: None,
-        deleted: None,
-        devices: &objects.devices,
-        config_maps: &objects.config_maps,
-        secrets: &objects.secrets,
-        site: None,
-        observed: &objects.observed,
-    }
+#[test]
+fn content_that_would_change_counts_for_what_mounts_it() {
+    let mut objects = objects();
+    objects.workloads = vec![with_content()];
+    let then = Objects {
+        secrets: vec![secret("creds", "token", "n3w")],
+        ..objects.clone()
+    };
+    let lines = lines(&objects.preview_of(&then, None));
+    assert!(
+        lines.iter().any(|l| l.starts_with("dev1: replace hello.web")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn content_that_comes_with_its_workload_is_not_missing() {
+    let then = Objects {
+        workloads: vec![with_content()],
+        ..objects()
+    };
+    let lines = lines(&Objects::new().preview_of(&then, None));
+    assert!(!lines.iter().any(|l| l.contains("ContentMissing")), "{lines:?}");
 }

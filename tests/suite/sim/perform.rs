@@ -251,7 +251,13 @@ async fn change_workload(site: &mut Site, wishes: &mut Wishes, w: usize, act: &A
         Act::Delete { .. } => {
             wishes.touch_workload(w);
             wishes.give_up_workload(w);
-            wishes.workloads[w].presence = Presence::Deleted;
+            // One that no controller has taken up yet is gone at once: nobody sees it deleted, and what an earlier one
+            // of its name left is an orphan still.
+            let seen = workloads(site).get(name).await.unwrap();
+            wishes.workloads[w].presence = match seen.metadata.finalizers.as_deref() {
+                None | Some([]) => Presence::Missing,
+                Some(_) => Presence::Deleted,
+            };
             wishes.workloads[w].suspend = false;
             workloads(site)
                 .delete(name, &DeleteParams::default())

@@ -31,7 +31,7 @@ use crate::labels;
 use crate::ledger::{FailureRecord, Ledger, LedgerState, OwnedContainer, Record};
 use crate::ownership::{self, Verdict};
 use crate::probes::HealthBook;
-use crate::runtime::{ContainerDetail, ContainerSummary, Runtime, RuntimeError};
+use crate::runtime::{ContainerDetail, ContainerSummary, Runtime, RuntimeError, RuntimeErrorKind};
 
 use self::completed::completed;
 use self::making::{BeingMade, Making};
@@ -173,7 +173,7 @@ impl View {
             let mut raw = self.raw();
             let already = matches!(raw.runtime, RuntimeState::Unavailable { .. });
             raw.runtime = RuntimeState::Unavailable {
-                message: error.to_string(),
+                message: unanswered(error),
             };
             already
         };
@@ -388,6 +388,14 @@ impl View {
 
 /// The delay between an event and the relist it asks for: more events of the same change come with it.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// Why the runtime does not answer. Where it is not there at all, what was asked of it is of no interest.
+fn unanswered(error: &RuntimeError) -> String {
+    match error.kind {
+        RuntimeErrorKind::Unavailable => error.message.clone(),
+        _ => error.to_string(),
+    }
+}
 
 /// A container's health, for whoever has nothing but a detail.
 fn health_of(state: &ContainerState, noted: Health) -> Health {

@@ -94,13 +94,36 @@ pub(crate) async fn ensure(client: &Client, namespace: &str, ids: &IdSource) -> 
         return parse(namespace, &secret);
     }
     ensure_namespace(client, namespace).await?;
-    let fresh = fresh(ids)?;
+    let fresh = fresh(ids.uuid())?;
     match api.create(&params(), &fresh).await {
         Ok(secret) => parse(namespace, &secret),
         Err(error) if status(&error) == Some(409) => {
             tokio::time::sleep(Duration::from_millis(10)).await;
             parse(namespace, &api.get(SITE_SECRET).await.map_err(read)?)
         }
+        Err(source) => Err(SiteError::Create {
+            namespace: namespace.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Gives a site whose store was lost the uid back that it had, unless there is an identity. Its devices then go
+/// on as they are, where another uid would be another site to them. The content key is not known outside the
+/// store and is made anew: what a container has from Secrets and ConfigMaps then counts as changed.
+pub async fn restore(client: &Client, namespace: &str, uid: uuid::Uuid) -> Result<(), SiteError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let known = api.get_opt(SITE_SECRET).await.map_err(|source| SiteError::Read {
+        namespace: namespace.to_owned(),
+        source,
+    })?;
+    if known.is_some() {
+        return Ok(());
+    }
+    ensure_namespace(client, namespace).await?;
+    match api.create(&params(), &fresh(uid)?).await {
+        Ok(_) => Ok(()),
+        Err(error) if status(&error) == Some(409) => Ok(()),
         Err(source) => Err(SiteError::Create {
             namespace: namespace.to_owned(),
             source,
@@ -130,9 +153,9 @@ async fn ensure_namespace(client: &Client, namespace: &str) -> Result<(), SiteEr
     }
 }
 
-/// A new identity. The key comes from the operating system and not from `ids`, whose generator can be
+/// A new identity. The key comes from the operating system and not from an [`IdSource`], whose generator can be
 /// foreseen by who sees enough ids; a simulation that wants equal digests makes the Secret itself.
-fn fresh(ids: &IdSource) -> Result<Secret, SiteError> {
+fn fresh(uid: uuid::Uuid) -> Result<Secret, SiteError> {
     let mut key = [0; 32];
     rand::rngs::OsRng
         .try_fill_bytes(&mut key)
@@ -145,7 +168,7 @@ fn fresh(ids: &IdSource) -> Result<Secret, SiteError> {
         type_: Some("longshore.dev/site".to_owned()),
         data: Some(
             [
-                (UID.to_owned(), ByteString(ids.uuid().to_string().into_bytes())),
+                (UID.to_owned(), ByteString(uid.to_string().into_bytes())),
                 (CONTENT_KEY.to_owned(), ByteString(key.to_vec())),
             ]
             .into(),
@@ -202,7 +225,7 @@ mod tests {
     #[test]
     fn a_fresh_identity_reads_back() {
         let ids = IdSource::from_seed(Arc::new(SystemClock), 1);
-        let secret = fresh(&ids).unwrap();
+        let secret = fresh(ids.uuid()).unwrap();
         let site = parse("longshore-system", &secret).unwrap();
         assert!(site.uid.parse::<uuid::Uuid>().is_ok());
         let again = parse("longshore-system", &secret).unwrap();
@@ -213,7 +236,7 @@ mod tests {
     fn a_damaged_identity_is_an_error_that_names_the_field() {
         let ids = IdSource::from_seed(Arc::new(SystemClock), 1);
         for field in [UID, CONTENT_KEY] {
-            let mut secret = fresh(&ids).unwrap();
+            let mut secret = fresh(ids.uuid()).unwrap();
             secret
                 .data
                 .as_mut()

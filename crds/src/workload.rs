@@ -47,6 +47,7 @@ pub const RETRY_ANNOTATION: &str = "longshore.dev/retry";
     singular = "workload",
     shortname = "wl",
     category = "longshore",
+    category = "all",
     namespaced,
     status = "WorkloadStatus",
     derive = "PartialEq",

@@ -166,6 +166,11 @@ impl Site {
             let api = EmbeddedApi::start(args.api_addr, directory).await?;
             ready.api = Some(api.url.clone());
             let client = api.server.client(TENANT);
+            if let Some(uid) = directory.site() {
+                longshore_controller::restore_site(&client, SYSTEM_NAMESPACE, uid)
+                    .await
+                    .context("give a new store the site's identity")?;
+            }
             (Some(api), client)
         };
         let broker = MemoryBroker::new(BrokerConfig::default());
@@ -184,6 +189,9 @@ impl Site {
         let controller = Controller::start(config, client.clone(), bus)
             .await
             .context("start the controller")?;
+        if api.is_some() {
+            directory.remember_site(controller.site())?;
+        }
         let mut no_engine = None;
         let agent = match args.runtime {
             RuntimeKind::None => None,

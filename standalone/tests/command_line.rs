@@ -77,6 +77,18 @@ impl Site {
         }
     }
 
+    fn wait_for(&self, words: &[&str], expected: &str) {
+        let start = Instant::now();
+        loop {
+            let (_, text) = self.run(words);
+            if text.contains(expected) {
+                return;
+            }
+            assert!(start.elapsed() < SOON, "{words:?}: {text}: {}", self.said());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     fn said(&self) -> String {
         let read = |name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         read("out") + &read("err")
@@ -350,6 +362,40 @@ fn manifests_come_from_standard_input_directories_and_many_documents() {
 }
 
 #[test]
+fn a_site_whose_store_was_lost_is_the_same_site_to_its_devices() {
+    let mut site = Site::start(&[]);
+    let file = site.file("hello.yaml", &workload("hello", "x:1"));
+    site.says(&["apply", "-f", &file], 0, &[]);
+    site.wait_for(&["get", "wl"], "1/1");
+    let secret = [
+        "get",
+        "secret",
+        "longshore-site",
+        "-n",
+        "longshore-system",
+        "-o",
+        "json",
+    ];
+    let uid = |site: &Site| -> Value {
+        let secret: Value = serde_json::from_str(&site.run(&secret).1).unwrap();
+        secret["data"]["uid"].clone()
+    };
+    let before = uid(&site);
+    terminate(&site.process);
+    assert!(site.process.wait().unwrap().success());
+    fs::remove_file(site.dir.path().join("store.redb")).unwrap();
+
+    site.process = Site::spawn(site.dir.path(), &[]);
+    site.wait_until_ready();
+    assert!(before.is_string());
+    assert_eq!(uid(&site), before);
+    // Refused by the agent, whose ledger knows its site, this would never become ready.
+    site.says(&["get", "wl"], 0, &["No resources found."]);
+    site.says(&["apply", "-f", &file], 0, &["created"]);
+    site.wait_for(&["get", "wl"], "1/1");
+}
+
+#[test]
 fn diff_tells_what_would_be_stored_refused_and_assumed() {
     let site = Site::start(&[]);
     let hello = workload("hello", "x:1");
@@ -360,11 +406,7 @@ fn diff_tells_what_would_be_stored_refused_and_assumed() {
         &["would be created", "device dev1 (assumed): ", "(assumed): what"],
     );
     site.says(&["apply", "-f", &file], 0, &[]);
-    let start = Instant::now();
-    while !site.run(&["get", "wl"]).1.contains("1/1") {
-        assert!(start.elapsed() < SOON, "{}", site.said());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    site.wait_for(&["get", "wl"], "1/1");
     site.says(&["diff", "-f", &file], 0, &["Nothing would change."]);
 
     // Fields that mean nothing to a device count as well.

@@ -160,7 +160,13 @@ fn the_kinds_have_short_names_a_category_and_a_status_of_their_own() {
             assert!(version.served && version.storage);
             assert_eq!(crd.spec.scope, "Namespaced");
             let names = crd.spec.names;
-            assert_eq!(names.categories.unwrap(), ["longshore"]);
+            // A Device is not among what `kubectl delete all --all` takes.
+            let categories: &[&str] = if names.kind == "Workload" {
+                &["longshore", "all"]
+            } else {
+                &["longshore"]
+            };
+            assert_eq!(names.categories.unwrap(), categories);
             (names.kind, names.plural, names.short_names.unwrap().join(","))
         })
         .collect();

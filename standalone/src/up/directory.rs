@@ -174,6 +174,26 @@ impl SiteDirectory {
         Ok(identity)
     }
 
+    /// The uid of the site that this directory's store holds, or held before it was lost.
+    pub fn site(&self) -> Option<uuid::Uuid> {
+        let path = self.path.join("site");
+        match fs::read_to_string(&path) {
+            Ok(text) => match text.trim().parse() {
+                Ok(uid) => return Some(uid),
+                Err(error) => tracing::warn!("{} holds no site's uid: {error}", path.display()),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!("read {}: {error}", path.display()),
+        }
+        None
+    }
+
+    /// Remembers the site's uid outside its store, so that a lost store is not a lost site. It is no secret:
+    /// every container bears it.
+    pub fn remember_site(&self, uid: &str) -> Result<(), DirectoryError> {
+        write_private(&self.path.join("site"), format!("{uid}\n").as_bytes())
+    }
+
     /// Says that all parts serve.
     pub fn announce_ready(&self, ready: &Ready) -> Result<(), DirectoryError> {
         let mut json = serde_json::to_vec_pretty(ready).expect("Ready serialises");
@@ -313,6 +333,18 @@ mod tests {
         std::os::unix::fs::symlink(&victim, dir.path().join("lock")).unwrap();
         SiteDirectory::take(dir.path()).unwrap_err();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    }
+
+    #[test]
+    fn the_sites_uid_is_remembered_and_what_is_none_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = SiteDirectory::take(dir.path()).unwrap();
+        assert_eq!(site.site(), None);
+        let uid = uuid::Uuid::new_v4();
+        site.remember_site(&uid.to_string()).unwrap();
+        assert_eq!(site.site(), Some(uid));
+        fs::write(dir.path().join("site"), "nonsense").unwrap();
+        assert_eq!(site.site(), None);
     }
 
     #[test]

@@ -19,10 +19,10 @@ const FORMAT: &[u8] = b"longshore-apiserver/1";
 /// Everything is served from memory, so redb needs no page cache to speak of.
 const PAGE_CACHE: usize = 8 << 20;
 
-/// What helps where a store is lost. Its site's identity is lost with it, and a device keeps to its site.
-const START_ANEW: &str = "restore a backup of it; without one, move it away together with the agent's folder of \
-     every device of this site, start with an empty one, remove by hand the containers with the label \
-     longshore.dev/site (they run on until then), and apply your manifests again";
+/// What helps where a store is lost. The site's uid is beside it, so its devices go on as they are.
+const START_ANEW: &str = "restore a backup of it; without one, move it away (and only it), start again, and apply your \
+     manifests again: containers run on meanwhile and are taken up as they are, but for those with values of Secrets \
+     or ConfigMaps in their environment, which are replaced once";
 
 /// One change on its way to disk.
 #[derive(Debug, Clone)]

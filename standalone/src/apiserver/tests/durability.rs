@@ -134,12 +134,11 @@ async fn a_torn_file_is_damage_not_a_panic() {
                 .extend(matches!(error, OpenError::Store(OpenStoreError::Damaged { .. })).then_some(error));
         }
     }
-    // With the store the site's identity is gone, and its devices refuse another one: an empty store alone
-    // helps nobody.
+    // The site's uid is kept beside the store: an empty store is enough, and nothing else is to be moved.
     let OpenError::Store(words) = damaged.first().unwrap() else {
         panic!("{damaged:?}")
     };
-    for needed in ["restore a backup", "agent's folder", "longshore.dev/site"] {
+    for needed in ["restore a backup", "only it", "apply your manifests again"] {
         assert!(words.to_string().contains(needed), "{words}");
     }
 }

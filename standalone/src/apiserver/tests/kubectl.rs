@@ -129,6 +129,7 @@ async fn kubectl_works_over_tls() {
     .await;
     k.ok("get wl", "", "READY").await;
     k.ok("get wl -o wide", "", "x:2").await;
+    k.ok("get all", "", "hello").await;
     k.ok("get wl hello -o jsonpath={.spec.replicas}", "", "1").await;
     k.ok(
         "get wl --sort-by=.metadata.name -o name",

@@ -41,7 +41,7 @@ pub(super) fn crd() -> CustomResourceDefinition {
         "metadata": {"name": "workloads.longshore.dev"},
         "spec": {
             "group": "longshore.dev", "scope": "Namespaced",
-            "names": {"plural": "workloads", "singular": "workload", "kind": "Workload", "shortNames": ["wl"], "categories": ["longshore"]},
+            "names": {"plural": "workloads", "singular": "workload", "kind": "Workload", "shortNames": ["wl"], "categories": ["longshore", "all"]},
             "versions": [{
                 "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
                 "additionalPrinterColumns": [

@@ -7,6 +7,7 @@
 mod clash;
 mod content;
 mod crash;
+mod damaged;
 mod drift;
 mod engine_crash;
 mod group;

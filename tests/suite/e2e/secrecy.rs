@@ -100,7 +100,7 @@ async fn difference(stage: &Stage, manifest: &serde_json::Value) -> Result<Strin
     fs::write(&file, manifest.to_string())?;
     let mut command = stage.site.command()?;
     command
-        .arg("diff")
+        .args(["diff", "--force-conflicts"]) // the test itself applied it before
         .arg("-f")
         .arg(&file)
         .env("KUBECONFIG", stage.site.kubeconfig()?);

@@ -68,10 +68,10 @@ fn one_that_grew_too_large_stays_as_it_was() {
     let before = of_size("hello", 100);
     let world = World::new()
         .with(&of_size("hello", SET_MOST))
-        .having(&[before.clone()])
+        .having(std::slice::from_ref(&before))
         .keeping(&before);
     let decision = world.decide();
-    assert_eq!(decision.desired.workloads, [before.clone()]);
+    assert_eq!(decision.desired.workloads, std::slice::from_ref(&before));
     assert_eq!(trouble(&world, "hello").unwrap().reason, reason::TOO_LARGE);
     assert!(
         decision.plan.unwrap().steps.is_empty(),

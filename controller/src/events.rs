@@ -22,6 +22,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use longshore_bus::envelope::Report;
 use longshore_crds::conditions::reason;
+use longshore_plan::hash::SpecHash;
 use longshore_plan::names::ContainerKey;
 use longshore_plan::observed::{ContainerState, Failure, Health, ObservedContainer, RuntimeState};
 
@@ -66,12 +67,13 @@ fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-/// What happened between two reports of one device. `images` is what its containers are declared with.
+/// What happened between two reports of one device. `images` is what its containers are declared with, and the hash of
+/// that: of a container of another hash the image is not known.
 pub(crate) fn transitions(
     device: &str,
     before: &Report,
     after: &Report,
-    images: &BTreeMap<ContainerKey, String>,
+    images: &BTreeMap<ContainerKey, (SpecHash, String)>,
 ) -> Vec<(About, Note)> {
     let mut notes = Vec::new();
     runtime(before, after, &mut notes);
@@ -86,9 +88,10 @@ pub(crate) fn transitions(
         ));
     };
     for key in keys {
-        let image = images
-            .get(key)
-            .map_or(String::new(), |image| format!(" from {image}"));
+        let from = |container: &ObservedContainer| match images.get(key) {
+            Some((hash, image)) if *hash == container.hash => format!(" from {image}"),
+            _ => String::new(),
+        };
         let name = &key.container;
         match (old.get(key), new.get(key)) {
             (None, Some(c)) => tell(
@@ -96,15 +99,17 @@ pub(crate) fn transitions(
                 false,
                 "Created",
                 &c.id.to_string(),
-                format!("created {name}{image}"),
+                format!("created {name}{}", from(c)),
             ),
+            // Put back: the failure tells.
+            (Some(a), Some(b)) if a.id != b.id && has_failed(after, a) => {}
             (Some(a), Some(b)) if a.id != b.id => {
                 tell(
                     key,
                     false,
                     "Replaced",
                     &b.id.to_string(),
-                    format!("replaced {name} by one{image}"),
+                    format!("replaced {name} by one{}", from(b)),
                 );
             }
             (Some(c), None) => {
@@ -197,6 +202,14 @@ fn config<'a>(report: &'a Report, key: &ContainerKey) -> Option<&'a str> {
 }
 
 /// The same failure: how often it was tried does not make it another one.
+/// Whether what a container was made from is known to have failed.
+fn has_failed(report: &Report, container: &ObservedContainer) -> bool {
+    let failures = &report.observed.failures;
+    failures
+        .iter()
+        .any(|f| f.key == container.key && f.hash == container.hash)
+}
+
 fn is_same(a: &Failure, b: &Failure) -> bool {
     a.key == b.key && a.hash == b.hash && a.config_digest == b.config_digest && a.reason == b.reason
 }

@@ -15,7 +15,7 @@
 //! | it is being taken off a device that is being deleted | False `Progressing` | True | True | – |
 //! | suspended or paused on the way | False `Suspended`, `DevicePaused` | False, the same | – | – |
 //! | a device is being deleted and keeps it | False `Deleting` | False, the same | – | – |
-//! | unhealthy, restarting, runtime away | False, which | False `Complete` | – | – |
+//! | unhealthy, restarting, runtime away | False, which | False, the same | – | – |
 //! | no target is connected | Unknown `DeviceOffline` | False | – | – |
 //! | every connected target runs it healthily | True `Ready`, `Drifted` | False `Complete` | – | – |
 //!
@@ -243,10 +243,14 @@ fn settled(facts: &WorkloadFacts<'_>, ready: u32, desired: u32) -> Conditions {
         Verdict::Unhealthy(trouble) => Some(trouble),
         _ => None,
     }) {
-        return quiet(
-            (Some(false), trouble.reason.clone(), on(device, &trouble.message)),
-            progressing,
-        );
+        let message = on(device, &trouble.message);
+        // Nothing is being changed, and nothing is complete either.
+        let progressing = if suspended {
+            progressing
+        } else {
+            (false, trouble.reason.clone(), message.clone())
+        };
+        return quiet((Some(false), trouble.reason.clone(), message), progressing);
     }
     let unconfirmed = facts
         .devices

@@ -28,7 +28,8 @@ fn after(change: impl FnOnce(&mut Report)) -> Report {
 
 /// What is told between two reports: `warning|normal reason about: words`.
 fn told(before: &Report, after: &Report) -> Vec<String> {
-    let images = BTreeMap::from([(key("hello", "web"), "hello:1".to_owned())]);
+    let declared = &hello().containers[0];
+    let images = BTreeMap::from([(key("hello", "web"), (declared.hash.clone(), "hello:1".to_owned()))]);
     let notes = transitions("dev1", before, after, &images);
     let lines = notes.into_iter().map(|(about, note)| {
         let kind = if note.warning { "warning" } else { "normal" };
@@ -96,6 +97,17 @@ fn each_reason_has_its_event() {
             before(),
             after(|r| r.observed.applied[0].config_digest = "another".into()),
             "normal Updated hello: updated web in place on dev1",
+        ),
+        (
+            // Of a former hash: nobody here knows from what it was made.
+            before(),
+            after(|r| {
+                r.observed.containers[0].id = EngineId("former".into());
+                r.observed.containers[0].hash = workload("hello", &[("web", "hello:0")]).containers[0]
+                    .hash
+                    .clone();
+            }),
+            "normal Replaced hello: replaced web by one on dev1",
         ),
         (before(), empty(), "normal Removed hello: removed web on dev1"),
         (
@@ -321,4 +333,24 @@ fn no_secret_has_a_place_in_an_event() {
     }
     assert_eq!(all.len(), 7);
     assert!(!format!("{all:?}").contains(secret));
+}
+
+#[test]
+fn a_container_that_is_put_back_is_no_replacement() {
+    let former = workload("hello", &[("web", "hello:0")]);
+    let mut put_back = report(running(std::slice::from_ref(&former)), "");
+    put_back.observed.containers[0].id = EngineId("former".into());
+    put_back.observed.failures.push(failure(
+        &hello(),
+        &hello().containers[0],
+        FailureReason::RolledBack,
+        Retry::Blocked,
+    ));
+    let told = told(&before(), &put_back);
+    assert!(
+        told.iter()
+            .any(|line| line.starts_with("warning RolledBack hello")),
+        "{told:?}"
+    );
+    assert!(!told.iter().any(|line| line.contains("Replaced")), "{told:?}");
 }

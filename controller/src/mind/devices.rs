@@ -11,6 +11,8 @@ use longshore_crds::conditions::{self, ConditionType, reason};
 use longshore_crds::names::ObjectKey;
 use longshore_crds::workload::DeletionPolicy;
 use longshore_crds::{Device, Workload};
+use longshore_plan::desired::DesiredContainer;
+use longshore_plan::hash::SpecHash;
 use longshore_plan::names::ContainerKey;
 
 use super::inputs::{device_crd, device_id, object_key};
@@ -285,10 +287,13 @@ impl Mind {
             return;
         };
         let decision = self.devices.get(id).and_then(|d| d.decision.as_ref());
-        let images: BTreeMap<ContainerKey, String> = decision
+        let images: BTreeMap<ContainerKey, (SpecHash, String)> = decision
             .into_iter()
             .flat_map(|d| &d.desired.workloads)
-            .flat_map(|w| w.containers.iter().map(|c| (w.key(c), c.spec.image.clone())))
+            .flat_map(|w| {
+                let of = |c: &DesiredContainer| (w.key(c), (c.hash.clone(), c.spec.image.clone()));
+                w.containers.iter().map(of)
+            })
             .collect();
         for (about, note) in events::transitions(id.device().as_str(), before, &after, &images) {
             if let Some(object) = self.reference(id, &about) {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use longshore_bus::DeviceId;
 use longshore_crds::Workload;
-use longshore_crds::conditions::reason;
+use longshore_crds::conditions::{self, ConditionType, reason};
 use longshore_crds::names::ObjectKey;
 use longshore_crds::workload::DeletionPolicy;
 
@@ -15,6 +16,7 @@ use super::inputs::{device_id, workload_crd};
 use super::{ABSENT_GRACE, CrdLookup, Mind, WorkloadMind, Write};
 use crate::assess::{OnDevice, Trouble, Verdict};
 use crate::effects::Effect;
+use crate::events;
 use crate::finalizer::{self, Ending};
 use crate::fleet::Presence;
 use crate::render::{self, Rendered};
@@ -171,7 +173,12 @@ impl Mind {
             overdue: overdue == Overdue::Yes,
         };
         let status = status::workload_status(&facts, latest.as_ref().unwrap_or(&stored), &self.wall_time());
-        if status != latest.unwrap_or(stored) {
+        let before = latest.unwrap_or(stored);
+        if status != before {
+            if let Some(stalled) = newly_stalled(&before.conditions, &status.conditions) {
+                let note = events::note(true, &stalled.reason, &stalled.reason, stalled.message.clone());
+                self.events.push(workload.object_ref(&()), note);
+            }
             self.writes.offer(target, Write::Workload(status), now);
         }
     }
@@ -335,4 +342,21 @@ fn is_overdue(mind: &mut WorkloadMind, failing: bool, now: Uptime) -> Overdue {
     } else {
         Overdue::At(deadline)
     }
+}
+
+/// Why the workload cannot get on, where that is new and no report of a device tells it: those have Events of their own.
+fn newly_stalled<'a>(before: &[Condition], now: &'a [Condition]) -> Option<&'a Condition> {
+    const TOLD_HERE: [&str; 7] = [
+        reason::UNKNOWN_TARGET,
+        reason::CONTENT_MISSING,
+        reason::INVALID_SPEC,
+        reason::TOO_LARGE,
+        reason::PLAN_REFUSED,
+        "PortConflict",
+        "NameConflict",
+    ];
+    let stalled = conditions::find(now, ConditionType::Stalled).filter(|c| c.status == "True")?;
+    let is_new = conditions::find(before, ConditionType::Stalled)
+        .is_none_or(|was| was.status != "True" || was.reason != stalled.reason);
+    (is_new && TOLD_HERE.contains(&stalled.reason.as_str())).then_some(stalled)
 }

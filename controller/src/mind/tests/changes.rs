@@ -118,6 +118,14 @@ fn a_missing_secret_is_named_keeps_what_runs_and_heals() {
         "{conditions:?}"
     );
     assert_eq!(rig.agents[&dev].model.observed(), before);
+    // Said once, however long it lasts.
+    rig.live(Duration::from_mins(5));
+    let told = rig
+        .reasons("hello")
+        .into_iter()
+        .filter(|r| *r == "ContentMissing")
+        .count();
+    assert_eq!(told, 1);
     rig.secret("creds", "token", "s3cret-value");
     rig.advance(SECOND);
     assert_eq!(rig.condition(Kind::Workload, "hello", "Ready"), "True Ready");

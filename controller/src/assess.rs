@@ -258,8 +258,9 @@ fn failed(views: &[View<'_>]) -> Option<Verdict> {
 /// What the plan still does for the workload.
 fn under_way(workload: &DesiredWorkload, evidence: &Evidence<'_>) -> Option<String> {
     let step = evidence.plan.steps.iter().find(|s| s.workload == workload.name)?;
+    let words = words::under_way(&step.action, Some(workload));
     Some(match words::container(&step.action) {
-        Some(container) => format!("{container}: {}", words::under_way(&step.action)),
-        None => words::under_way(&step.action).to_owned(),
+        Some(container) => format!("{container}: {words}"),
+        None => words.to_owned(),
     })
 }

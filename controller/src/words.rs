@@ -1,5 +1,6 @@
 //! Steps in a few words, for statuses. The full words of a plan are `longshore_plan::explain`'s.
 
+use longshore_plan::desired::DesiredWorkload;
 use longshore_plan::names::DnsLabel;
 use longshore_plan::step::Action;
 
@@ -22,9 +23,12 @@ pub(crate) fn container(action: &Action) -> Option<&DnsLabel> {
     }
 }
 
-/// What is going on while an action is carried out.
-pub(crate) fn under_way(action: &Action) -> &'static str {
+/// What is going on while an action is carried out, on a device that should have `desired` of that workload.
+pub(crate) fn under_way(action: &Action, desired: Option<&DesiredWorkload>) -> &'static str {
+    let is_desired = |name| desired.is_some_and(|w| w.containers.iter().any(|c| &c.name == name));
     match action {
+        // Half-way through a replacement there are two of it, and one goes.
+        Action::RemoveContainer { container } if is_desired(container) => "is being replaced",
         Action::PullImage { .. } => "its image is being pulled",
         Action::CreateNetwork { .. } => "a network is being made",
         Action::RemoveNetwork { .. } => "a network is being removed",

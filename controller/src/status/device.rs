@@ -233,7 +233,10 @@ fn synced(facts: &DeviceFacts<'_>, report: &Report) -> Observation {
                     Some(container) => format!("{}.{container}", step.workload),
                     None => step.workload.to_string(),
                 };
-                format!("{object}: {}", words::under_way(&step.action))
+                format!(
+                    "{object}: {}",
+                    words::under_way(&step.action, facts.decision.desired.workload(&step.workload))
+                )
             }
             None => "a plan is on its way or being carried out".to_owned(),
         };

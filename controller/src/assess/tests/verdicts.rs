@@ -195,7 +195,7 @@ fn of_two_the_one_made_from_the_declaration_counts_and_the_other_one_goes_first(
     });
     let state = twice.judge();
     assert_eq!((state.ready, state.updated), (1, true));
-    assert_eq!(words(&state.verdict), "Progressing: web: is being removed");
+    assert_eq!(words(&state.verdict), "Progressing: web: is being replaced");
 }
 
 #[test]

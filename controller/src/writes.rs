@@ -1,8 +1,8 @@
 //! What is to be written to the API, object by object. A pure queue: it says what is due and never
 //! writes.
 //!
-//! Promises: one write of an object at a time; the latest offer wins, so the queue holds at most one per
-//! object; writes of one object are at least [`COALESCE`] apart, and all of them stay under a rate. What
+//! Promises: one write of an object at a time, its metadata before its status; the latest offer wins, so the queue
+//! holds at most one per part; writes of one part are at least [`COALESCE`] apart, and all of them stay under a rate. What
 //! fails is tried again with growing pauses; what is gone is dropped.
 
 use std::collections::BTreeMap;
@@ -33,6 +33,17 @@ pub(crate) struct Target {
     pub(crate) part: Part,
     /// Which object.
     pub(crate) key: ObjectKey,
+}
+
+impl Target {
+    /// The other part of the object.
+    fn sibling(&self) -> Self {
+        let part = match self.part {
+            Part::Metadata => Part::Status,
+            Part::Status => Part::Metadata,
+        };
+        Self { part, ..self.clone() }
+    }
 }
 
 /// The kinds we write to.
@@ -140,6 +151,11 @@ impl<T: Clone> Writes<T> {
             return None;
         }
         while let Some(target) = self.timers.pop_due(now) {
+            // Each would make the other's version an old one. The end of that write brings this one back.
+            let sibling = self.entries.get(&target.sibling());
+            if sibling.is_some_and(|entry| entry.in_flight.is_some()) {
+                continue;
+            }
             let Some(entry) = self.entries.get_mut(&target) else {
                 continue;
             };
@@ -158,6 +174,16 @@ impl<T: Clone> Writes<T> {
 
     /// A write ended.
     pub(crate) fn done(&mut self, target: &Target, outcome: Outcome, now: Uptime) {
+        self.end(target, outcome, now);
+        let sibling = target.sibling();
+        if let Some(entry) = self.entries.get(&sibling)
+            && entry.in_flight.is_none()
+        {
+            self.timers.set(&sibling, entry.not_before.max(now));
+        }
+    }
+
+    fn end(&mut self, target: &Target, outcome: Outcome, now: Uptime) {
         let Some(entry) = self.entries.get_mut(target) else {
             return;
         };
@@ -232,6 +258,27 @@ mod tests {
         assert!(writes.is_idle(), "only the pause is remembered");
         assert_eq!(writes.take_due(ms(9999)), None);
         assert!(writes.is_idle());
+    }
+
+    #[test]
+    fn the_parts_of_one_object_are_written_one_after_the_other_the_metadata_first() {
+        let status = target("a");
+        let metadata = status.sibling();
+        for outcome in [Outcome::Done, Outcome::Conflict, Outcome::Failed, Outcome::Gone] {
+            let mut writes = Writes::default();
+            writes.offer(&status, 1, ms(0));
+            writes.offer(&metadata, 2, ms(0));
+            assert_eq!(writes.take_due(ms(0)), Some((metadata.clone(), 2)));
+            assert_eq!(writes.take_due(ms(0)), None);
+            writes.done(&metadata, outcome, ms(7));
+            // At once, and whatever became of the other.
+            assert_eq!(writes.next_wake(), Some(ms(7)));
+            assert_eq!(writes.take_due(ms(7)), Some((status.clone(), 1)));
+            writes.offer(&metadata, 3, ms(8));
+            assert_eq!(writes.take_due(ms(9_999)), None, "nor the other way round");
+            writes.done(&status, Outcome::Done, ms(10_000));
+            assert_eq!(writes.take_due(ms(10_000)), Some((metadata.clone(), 3)));
+        }
     }
 
     #[test]

@@ -108,6 +108,10 @@ fn normalise(value: &mut Value) {
             if object.get("nullable") == Some(&Value::Bool(true)) {
                 object.remove("nullable");
             }
+            // Left over from what was nullable; `kubectl explain` would offer it.
+            if let Some(Value::Array(values)) = object.get_mut("enum") {
+                values.retain(|value| !value.is_null());
+            }
             if let Some(Value::String(format)) = object.get_mut("format") {
                 match format.as_str() {
                     "uint8" | "int8" | "uint16" | "int16" => "int32".clone_into(format),

@@ -119,6 +119,8 @@ fn the_schema_has_no_defaults() {
         walk(&schema(name), "", &mut |path, schema| {
             assert!(schema["default"].is_null(), "{name}{path} has a default");
             assert!(schema["nullable"].is_null(), "{name}{path} is nullable");
+            let values = schema["enum"].as_array().map_or(&[][..], Vec::as_slice);
+            assert!(!values.contains(&Value::Null), "{name}{path} may be null");
         });
     }
 }

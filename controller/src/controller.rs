@@ -9,6 +9,7 @@ use longshore_plan::names::{DnsLabel, InvalidName};
 use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::counters::Counters;
 use crate::effects::World;
@@ -25,6 +26,10 @@ pub struct ControllerConfig {
     pub identity: String,
     /// The namespace of the site's Secret and Lease.
     pub system_namespace: String,
+    /// The uid of a site whose Secret was lost: where there is none, one is made with this uid, and devices go on as
+    /// they are, to which another uid would be another site. The content key was in the Secret alone and is made anew:
+    /// what a container has from Secrets and ConfigMaps then counts as changed. Without it such a site is a new one.
+    pub former_site: Option<Uuid>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and jitter.
@@ -85,7 +90,8 @@ impl Controller {
             identity: config.identity.clone(),
             source,
         })?;
-        let site = site::ensure(&client, &config.system_namespace, &config.ids)
+        let uid = || config.former_site.unwrap_or_else(|| config.ids.uuid());
+        let site = site::ensure(&client, &config.system_namespace, uid)
             .await
             .map_err(|source| StartError::Site { source })?;
         let lease = LeaseKeeper::new(client.clone(), &config.system_namespace, &config.identity);

@@ -41,5 +41,5 @@ pub use controller::{Controller, ControllerConfig, ControllerHandle, StartError}
 pub use counters::{Counter, Counters};
 pub use preview::{DevicePreview, Objects, PreviewInput, preview};
 pub use run::RunError;
+pub use site::SiteError;
 pub use site::lease::LeaseError;
-pub use site::{SiteError, restore as restore_site};

@@ -13,8 +13,8 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
-use longshore_bus::clock::IdSource;
 use rand::TryRngCore as _;
+use uuid::Uuid;
 
 use crate::content::ContentKeys;
 
@@ -83,8 +83,12 @@ pub enum SiteError {
     },
 }
 
-/// Reads the identity, or makes it the first time.
-pub(crate) async fn ensure(client: &Client, namespace: &str, ids: &IdSource) -> Result<Site, SiteError> {
+/// Reads the identity, or makes it the first time, under the uid that is given then.
+pub(crate) async fn ensure(
+    client: &Client,
+    namespace: &str,
+    uid: impl FnOnce() -> Uuid,
+) -> Result<Site, SiteError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let read = |source| SiteError::Read {
         namespace: namespace.to_owned(),
@@ -94,36 +98,13 @@ pub(crate) async fn ensure(client: &Client, namespace: &str, ids: &IdSource) -> 
         return parse(namespace, &secret);
     }
     ensure_namespace(client, namespace).await?;
-    let fresh = fresh(ids.uuid())?;
+    let fresh = fresh(uid())?;
     match api.create(&params(), &fresh).await {
         Ok(secret) => parse(namespace, &secret),
         Err(error) if status(&error) == Some(409) => {
             tokio::time::sleep(Duration::from_millis(10)).await;
             parse(namespace, &api.get(SITE_SECRET).await.map_err(read)?)
         }
-        Err(source) => Err(SiteError::Create {
-            namespace: namespace.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// Gives a site whose store was lost the uid back that it had, unless there is an identity. Its devices then go
-/// on as they are, where another uid would be another site to them. The content key is not known outside the
-/// store and is made anew: what a container has from Secrets and ConfigMaps then counts as changed.
-pub async fn restore(client: &Client, namespace: &str, uid: uuid::Uuid) -> Result<(), SiteError> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let known = api.get_opt(SITE_SECRET).await.map_err(|source| SiteError::Read {
-        namespace: namespace.to_owned(),
-        source,
-    })?;
-    if known.is_some() {
-        return Ok(());
-    }
-    ensure_namespace(client, namespace).await?;
-    match api.create(&params(), &fresh(uid)?).await {
-        Ok(_) => Ok(()),
-        Err(error) if status(&error) == Some(409) => Ok(()),
         Err(source) => Err(SiteError::Create {
             namespace: namespace.to_owned(),
             source,
@@ -153,9 +134,9 @@ async fn ensure_namespace(client: &Client, namespace: &str) -> Result<(), SiteEr
     }
 }
 
-/// A new identity. The key comes from the operating system and not from an [`IdSource`], whose generator can be
+/// A new identity. The key comes from the operating system and not from an `IdSource`, whose generator can be
 /// foreseen by who sees enough ids; a simulation that wants equal digests makes the Secret itself.
-fn fresh(uid: uuid::Uuid) -> Result<Secret, SiteError> {
+fn fresh(uid: Uuid) -> Result<Secret, SiteError> {
     let mut key = [0; 32];
     rand::rngs::OsRng
         .try_fill_bytes(&mut key)
@@ -187,7 +168,7 @@ pub(crate) fn parse(namespace: &str, secret: &Secret) -> Result<Site, SiteError>
     let uid = value(UID)
         .and_then(|uid| String::from_utf8(uid).ok())
         // It becomes a label's value on every container.
-        .filter(|uid| uid.parse::<uuid::Uuid>().is_ok())
+        .filter(|uid| uid.parse::<Uuid>().is_ok())
         .ok_or_else(|| malformed(UID))?;
     let key = value(CONTENT_KEY)
         .and_then(|key| key.try_into().ok())
@@ -218,7 +199,7 @@ pub(crate) fn status(error: &kube::Error) -> Option<u16> {
 mod tests {
     use std::sync::Arc;
 
-    use longshore_bus::clock::SystemClock;
+    use longshore_bus::clock::{IdSource, SystemClock};
 
     use super::*;
 
@@ -227,7 +208,7 @@ mod tests {
         let ids = IdSource::from_seed(Arc::new(SystemClock), 1);
         let secret = fresh(ids.uuid()).unwrap();
         let site = parse("longshore-system", &secret).unwrap();
-        assert!(site.uid.parse::<uuid::Uuid>().is_ok());
+        assert!(site.uid.parse::<Uuid>().is_ok());
         let again = parse("longshore-system", &secret).unwrap();
         assert_eq!(site.keys.digest("a", b"x"), again.keys.digest("a", b"x"));
     }

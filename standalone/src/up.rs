@@ -166,17 +166,14 @@ impl Site {
             let api = EmbeddedApi::start(args.api_addr, directory).await?;
             ready.api = Some(api.url.clone());
             let client = api.server.client(TENANT);
-            if let Some(uid) = directory.site() {
-                longshore_controller::restore_site(&client, SYSTEM_NAMESPACE, uid)
-                    .await
-                    .context("give a new store the site's identity")?;
-            }
             (Some(api), client)
         };
         let broker = MemoryBroker::new(BrokerConfig::default());
         let config = ControllerConfig {
             identity: directory.identity()?,
             system_namespace: SYSTEM_NAMESPACE.to_owned(),
+            // A cluster keeps its own.
+            former_site: api.as_ref().and_then(|_| directory.site()),
             clock: Arc::clone(&clock),
             ids: ids.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -59,6 +59,7 @@ impl Rig {
         let config = ControllerConfig {
             identity: "bench".to_owned(),
             system_namespace: "longshore-system".to_owned(),
+            former_site: None,
             clock,
             ids,
             version: "bench".to_owned(),

@@ -83,6 +83,7 @@ impl Halves {
         let config = ControllerConfig {
             identity: "halves".to_owned(),
             system_namespace: "longshore-system".to_owned(),
+            former_site: None,
             clock: Arc::clone(&self.clock),
             ids: IdSource::from_entropy(Arc::clone(&self.clock)),
             version: "test".to_owned(),

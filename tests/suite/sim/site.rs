@@ -206,6 +206,7 @@ impl Site {
         let config = ControllerConfig {
             identity: "sim".to_owned(),
             system_namespace: SYSTEM.to_owned(),
+            former_site: None,
             clock: Arc::clone(&self.clock),
             ids: self.ids(),
             version: "sim".to_owned(),

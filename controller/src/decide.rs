@@ -30,7 +30,7 @@ use longshore_crds::conditions::reason;
 use longshore_crds::workload::DeletionPolicy;
 use longshore_crds::{Device, Workload};
 use longshore_plan::desired::{DesiredSet, ReclaimPolicy, Removal, RemovalReason};
-use longshore_plan::hash::digest_hex;
+use longshore_plan::hash::digest_of;
 use longshore_plan::names::{ContainerKey, DnsLabel};
 use longshore_plan::step::{HeldCause, Plan};
 
@@ -266,11 +266,9 @@ impl Draft {
     }
 
     fn finish(mut self, input: &Input<'_>, traces: &BTreeSet<DnsLabel>) -> Decision {
-        self.fit(input);
         self.set.paused = input.device.spec.paused == Some(true);
-        self.set.workloads.sort_by(|a, b| a.name.cmp(&b.name));
         self.set.removals.sort_by(|a, b| a.workload.cmp(&b.workload));
-        let digest = digest_hex(&self.set);
+        let digest = digest_of(&self.fit(input));
         let plan = input
             .report
             .map(|report| longshore_plan::plan(&self.set, &report.observed));

@@ -133,6 +133,9 @@ pub(crate) struct Dispatcher {
     timers: Timers<DeviceId>,
 }
 
+/// The code of a plan that the device was never asked to take: see [`End::Unsendable`].
+pub(crate) const UNSENDABLE: &str = "Unsendable";
+
 /// The longest pause between two tries of the same thing.
 const BACKOFF_MOST: Duration = Duration::from_mins(5);
 /// How many tries in a row may follow each other without a pause.
@@ -189,7 +192,7 @@ impl Dispatcher {
                     message: error.message.clone(),
                 },
                 End::Unsendable(message) => Standing::Refused {
-                    code: "Unsendable".to_owned(),
+                    code: UNSENDABLE.to_owned(),
                     message: message.clone(),
                 },
                 _ => Standing::Waiting,

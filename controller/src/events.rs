@@ -201,7 +201,6 @@ fn config<'a>(report: &'a Report, key: &ContainerKey) -> Option<&'a str> {
     Some(applied.config_digest.as_str())
 }
 
-/// The same failure: how often it was tried does not make it another one.
 /// Whether what a container was made from is known to have failed.
 fn has_failed(report: &Report, container: &ObservedContainer) -> bool {
     let failures = &report.observed.failures;
@@ -210,6 +209,7 @@ fn has_failed(report: &Report, container: &ObservedContainer) -> bool {
         .any(|f| f.key == container.key && f.hash == container.hash)
 }
 
+/// The same failure: how often it was tried does not make it another one.
 fn is_same(a: &Failure, b: &Failure) -> bool {
     a.key == b.key && a.hash == b.hash && a.config_digest == b.config_digest && a.reason == b.reason
 }

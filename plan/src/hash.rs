@@ -48,8 +48,17 @@ pub fn config_digest(config: &ContainerConfig) -> String {
 
 /// 128 bits of SHA-256 over the canonical JSON of `value`, in hex.
 pub fn digest_hex(value: &impl Serialize) -> String {
-    let value = serde_json::to_value(value).expect("the model serialises to JSON");
-    let hash = Sha256::digest(canonical_json(&value));
+    digest_of(&canonical(value))
+}
+
+/// The canonical JSON of `value`, for whoever needs more of it than its digest.
+pub fn canonical(value: &impl Serialize) -> String {
+    canonical_json(&serde_json::to_value(value).expect("the model serialises to JSON"))
+}
+
+/// [`digest_hex`] of what has been made canonical already.
+pub fn digest_of(canonical: &str) -> String {
+    let hash = Sha256::digest(canonical);
     hash[..16]
         .iter()
         .fold(String::with_capacity(32), |mut hex, byte| {

@@ -275,7 +275,7 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// The reason as conditions and events write it.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::ImageNotFound => "ImageNotFound",
             Self::ImageTagNotFound => "ImageTagNotFound",

@@ -119,12 +119,12 @@ impl<'a> View<'a> {
         self.held.iter().find_map(|cause| match cause {
             HeldCause::PortConflict { port, with } => Some(Trouble::of(
                 self.container,
-                "PortConflict",
+                FailureReason::PortConflict.as_str(),
                 &format!("host port {port} is held by {with}"),
             )),
             HeldCause::NameConflict { name, with } => Some(Trouble::of(
                 self.container,
-                "NameConflict",
+                FailureReason::NameConflict.as_str(),
                 &format!("the name {name} is held by {with}"),
             )),
             _ => None,

@@ -4,6 +4,7 @@
 use longshore_bus::envelope::MAX_ENVELOPE;
 use longshore_crds::conditions::reason;
 use longshore_plan::desired::{DesiredSet, DesiredWorkload};
+use longshore_plan::hash::canonical;
 
 use super::{Draft, Input};
 use crate::assess::Trouble;
@@ -13,8 +14,8 @@ const STEPS: usize = 32 * 1024;
 /// The largest desired set, as JSON in bytes.
 pub(crate) const SET_MOST: usize = MAX_ENVELOPE - STEPS;
 
-fn size(value: &impl serde::Serialize) -> usize {
-    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
+fn size(workload: &DesiredWorkload) -> usize {
+    canonical(workload).len()
 }
 
 /// Which workload gives way: not one the device already has so; of the others the least important, then the largest.
@@ -37,15 +38,18 @@ fn gives_way(set: &DesiredSet, accepted: Option<&DesiredSet>) -> Option<usize> {
 }
 
 impl Draft {
-    /// Takes workloads out, or back to how they were last rendered, until the set fits.
-    pub(super) fn fit(&mut self, input: &Input<'_>) {
+    /// Takes workloads out, or back to how they were last rendered, until the set fits. Sorts it, and answers its
+    /// canonical JSON.
+    pub(super) fn fit(&mut self, input: &Input<'_>) -> String {
         loop {
-            let all = size(&self.set);
+            self.set.workloads.sort_by(|a, b| a.name.cmp(&b.name));
+            let json = canonical(&self.set);
+            let all = json.len();
             if all <= SET_MOST {
-                return;
+                return json;
             }
             let Some(index) = gives_way(&self.set, input.accepted) else {
-                return;
+                return json;
             };
             let workload = self.set.workloads.remove(index);
             let name = workload.name.to_string();

@@ -19,7 +19,7 @@ use super::inputs::{device_crd, device_id, object_key};
 use super::{ABSENT_GRACE, Mind, Write};
 use crate::assess::{Trouble, Verdict};
 use crate::decide::{self, Candidate, Decision, Input};
-use crate::dispatch::{Standing, Wanted};
+use crate::dispatch::{Standing, UNSENDABLE, Wanted};
 use crate::events::{self, About, note};
 use crate::finalizer::{self, Ending};
 use crate::fleet::{DeviceState, GoneCause, Presence};
@@ -57,7 +57,7 @@ impl Mind {
         let standing = self.dispatcher.standing(id);
         let refused = match &standing {
             Standing::Refused { code, message } => Some(match code.as_str() {
-                "Unsendable" => format!("its plan cannot be sent: {message}"),
+                UNSENDABLE => format!("its plan cannot be sent: {message}"),
                 _ => format!("the device refused the plan: {code}: {message}"),
             }),
             _ => None,

@@ -11,6 +11,7 @@ use longshore_crds::Workload;
 use longshore_crds::conditions::{self, ConditionType, reason};
 use longshore_crds::names::ObjectKey;
 use longshore_crds::workload::DeletionPolicy;
+use longshore_plan::observed::FailureReason;
 
 use super::inputs::{device_id, workload_crd};
 use super::{ABSENT_GRACE, CrdLookup, Mind, WorkloadMind, Write};
@@ -352,8 +353,8 @@ fn newly_stalled<'a>(before: &[Condition], now: &'a [Condition]) -> Option<&'a C
         reason::INVALID_SPEC,
         reason::TOO_LARGE,
         reason::PLAN_REFUSED,
-        "PortConflict",
-        "NameConflict",
+        FailureReason::PortConflict.as_str(),
+        FailureReason::NameConflict.as_str(),
     ];
     let stalled = conditions::find(now, ConditionType::Stalled).filter(|c| c.status == "True")?;
     let is_new = conditions::find(before, ConditionType::Stalled)

@@ -170,11 +170,7 @@ pub(crate) fn short(words: &str) -> String {
 
 /// At most `longest` bytes of `words`, up to a character's edge.
 pub(crate) fn cut(words: &str, longest: usize) -> String {
-    let mut end = words.len().min(longest);
-    while !words.is_char_boundary(end) {
-        end -= 1;
-    }
-    words[..end].to_owned()
+    words[..words.floor_char_boundary(longest)].to_owned()
 }
 
 /// The agent's memory of what it answered.

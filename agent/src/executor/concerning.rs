@@ -77,22 +77,10 @@ pub(super) fn concerning(desired: &DesiredSet, step: &Step, found: Option<&Obser
         Action::StartContainer { container } | Action::UnpauseContainer { container } => match found {
             Some(found) => of_desired(container)
                 .filter(|(_, hash, _)| *hash == found.hash)
-                .or_else(|| {
-                    Some((
-                        found.key.clone(),
-                        found.hash.clone(),
-                        config_digest(&found.config),
-                    ))
-                }),
+                .or_else(|| Some(of_found(found))),
             None => of_desired(container),
         },
-        Action::StopContainer { .. } | Action::RemoveContainer { .. } => found.map(|found| {
-            (
-                found.key.clone(),
-                found.hash.clone(),
-                config_digest(&found.config),
-            )
-        }),
+        Action::StopContainer { .. } | Action::RemoveContainer { .. } => found.map(of_found),
         // Whoever needs it fails in its turn, and says so.
         Action::CreateNetwork { name } => {
             user_of(desired, &step.workload, |c| c.config.networks.contains(name))
@@ -102,6 +90,14 @@ pub(super) fn concerning(desired: &DesiredSet, step: &Step, found: Option<&Obser
         }
         Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } => None,
     }
+}
+
+fn of_found(found: &ObservedContainer) -> (ContainerKey, SpecHash, String) {
+    (
+        found.key.clone(),
+        found.hash.clone(),
+        config_digest(&found.config),
+    )
 }
 
 fn user_of(

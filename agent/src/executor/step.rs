@@ -45,17 +45,13 @@ impl Executor {
         tracing::info!(%step, "begun");
         let snapshot = self.tools.view.relist().await.map_err(Interrupt::Runtime)?;
         self.uninterrupted(&snapshot)?;
-        let found = step
-            .container()
-            .and_then(|key| pick(snapshot.of(&key), &step.precondition).cloned());
+        let key = step.container();
+        let found = key
+            .as_ref()
+            .and_then(|key| pick(snapshot.of(key), &step.precondition).cloned());
         let concerning = concerning(desired, step, found.as_ref());
-        let others: Vec<&ObservedContainer> = match (step.container(), &found) {
-            (Some(key), Some(found)) => snapshot
-                .observed
-                .containers
-                .iter()
-                .filter(|c| c.key == key && c.id != found.id)
-                .collect(),
+        let others: Vec<&ObservedContainer> = match (&key, &found) {
+            (Some(key), Some(found)) => snapshot.of(key).filter(|c| c.id != found.id).collect(),
             _ => Vec::new(),
         };
         let ready = self

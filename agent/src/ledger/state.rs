@@ -338,6 +338,11 @@ impl LedgerState {
         }
     }
 
+    /// The plans that were accepted and have not ended, the newest first.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Next> {
+        self.pending.iter().chain(&self.next)
+    }
+
     /// Whether we ended this run of a container.
     pub(crate) fn was_stopped(&self, id: &EngineId, started_at: &str) -> bool {
         self.stopped.get(id).is_some_and(|run| run == started_at)
@@ -354,7 +359,7 @@ impl LedgerState {
 
     /// Every set that is known, the newest first.
     pub(crate) fn sets(&self) -> impl Iterator<Item = &DesiredSet> {
-        let plans = self.pending.iter().chain(&self.next);
+        let plans = self.open();
         plans
             .map(|next| &next.command.desired)
             .chain(&self.target)

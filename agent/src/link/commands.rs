@@ -270,7 +270,7 @@ fn unknown() -> Answer {
 /// A plan, or a step of one, that has not ended: the id it is carried out under.
 fn open(state: &LedgerState, id: CorrelationId) -> Option<CorrelationId> {
     let text = id.to_string();
-    state.pending.iter().chain(&state.next).find_map(|plan| {
+    state.open().find_map(|plan| {
         let asked = plan.is_asked_by(id).then_some(plan.correlation_id);
         asked.or_else(|| plan.has_step(&text).then_some(id))
     })
@@ -285,8 +285,7 @@ fn remembered(state: &LedgerState, id: CorrelationId) -> Option<Answer> {
 }
 
 fn repeated(state: &LedgerState, plan: CorrelationId) -> Repeated {
-    let mut open = state.pending.iter().chain(&state.next);
-    match open.find(|next| next.correlation_id == plan) {
+    match state.open().find(|next| next.correlation_id == plan) {
         Some(next) if next.also.len() < Next::MAX_ALSO => Repeated::Open { plan },
         Some(_) => Repeated::TooOften { plan },
         None => match state.outcomes.get(&plan) {

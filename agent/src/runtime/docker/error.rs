@@ -208,11 +208,7 @@ fn tidy(message: &str) -> String {
         .collect::<Vec<_>>()
         .join(" ");
     if line.len() > LONGEST_MESSAGE {
-        let end = (0..=LONGEST_MESSAGE)
-            .rev()
-            .find(|at| line.is_char_boundary(*at))
-            .unwrap_or(0);
-        line.truncate(end);
+        line.truncate(line.floor_char_boundary(LONGEST_MESSAGE));
         line.push('…');
     }
     line
@@ -403,7 +399,7 @@ mod tests {
             for part in ["hunter", "MIIEvQ", "BEGIN"] {
                 assert!(!told.contains(&part[..4]), "{told}");
             }
-            let told = pull_refusal("pull a", &engine, &Secrets::of_values(&env[..1])).message;
+            let told = pull_refusal("pull a", &engine, &Secrets::of_values([env[0].as_str()])).message;
             assert!(!told.contains("TOKEN=hunt"), "{told}");
         }
     }

@@ -210,7 +210,7 @@ pub(super) async fn create_volume(
             Err(error) => Err(error),
         }
     };
-    let secrets = Secrets::of_values(&options.values().cloned().collect::<Vec<_>>());
+    let secrets = Secrets::of_values(options.values().map(String::as_str));
     connection.call_with(&secrets, &operation, CHANGING, create).await
 }
 

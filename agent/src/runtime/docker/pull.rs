@@ -39,7 +39,7 @@ pub(super) async fn pull(
         serveraddress: Some(auth.server.clone()),
         ..DockerCredentials::default()
     });
-    let secrets = Secrets::of_values(&auth.iter().map(|auth| auth.password.clone()).collect::<Vec<_>>());
+    let secrets = Secrets::of_values(auth.iter().map(|auth| auth.password.as_str()));
     let mut stream = docker.create_image(Some(options), None, credentials);
     let mut layers = Layers::default();
     loop {

@@ -15,8 +15,8 @@ impl Secrets {
         Self::default()
     }
 
-    pub(super) fn of_values(values: &[String]) -> Self {
-        let mut texts: Vec<String> = values.iter().flat_map(|value| forms(value)).collect();
+    pub(super) fn of_values<'v>(values: impl IntoIterator<Item = &'v str>) -> Self {
+        let mut texts: Vec<String> = values.into_iter().flat_map(forms).collect();
         texts.retain(|text| text.len() >= SHORTEST);
         texts.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
         texts.dedup();
@@ -26,8 +26,8 @@ impl Secrets {
     /// `NAME=value` pairs: hidden as a whole, and their values alone.
     pub(super) fn of_environment(pairs: &[String]) -> Self {
         let values = pairs.iter().filter_map(|pair| pair.split_once('='));
-        let values = values.map(|(_, value)| value.to_owned());
-        Self::of_values(&pairs.iter().cloned().chain(values).collect::<Vec<_>>())
+        let values = values.map(|(_, value)| value);
+        Self::of_values(pairs.iter().map(String::as_str).chain(values))
     }
 
     /// `message` without any of them. Before it is cut: a part of a secret is one too.

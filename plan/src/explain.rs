@@ -26,12 +26,13 @@ pub fn explain(plan: &Plan, desired: &DesiredSet, observed: &Observed) -> Vec<St
         }
     });
     let lines = steps.chain(plan.held.iter().map(Held::to_string));
-    lines.map(|line| line.chars().map(printable).collect()).collect()
+    lines.map(|line| printable(&line)).collect()
 }
 
 /// An engine's message or a report's name may hold anything; a line stays a line, and no terminal obeys it.
-fn printable(c: char) -> char {
-    if c.is_control() { ' ' } else { c }
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(shown).collect()
 }
 
 /// What the inputs tell of a step beyond itself.

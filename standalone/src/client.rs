@@ -22,7 +22,7 @@ pub use self::diff::diff;
 pub use self::get::get;
 use self::manifests::Manifest;
 use self::resources::{ApplyOptions, Resources};
-use crate::cli::{ApplyArgs, ConnectArgs};
+use crate::cli::{ApplyArgs, ConnectArgs, ManifestArgs};
 use crate::error_chain::error_chain;
 use crate::up::directory::SiteDirectory;
 
@@ -68,6 +68,14 @@ async fn connect(args: &ConnectArgs) -> anyhow::Result<Connection> {
     Ok(Connection { client, resources })
 }
 
+/// Reads the manifests, all of them and before anything is asked of the server, and connects.
+async fn connect_with_manifests(args: &ManifestArgs) -> anyhow::Result<(Connection, Vec<Manifest>)> {
+    let (client, url) = client(&args.connect).await?;
+    let manifests = manifests::read_all(&args.filenames, client.default_namespace())?;
+    let resources = Resources::discover(&client, &url).await?;
+    Ok((Connection { client, resources }, manifests))
+}
+
 fn default_kubeconfig() -> PathBuf {
     let dir = std::env::var_os("LONGSHORE_DIR").map_or_else(SiteDirectory::default_path, PathBuf::from);
     dir.join("kubeconfig")
@@ -78,12 +86,10 @@ fn default_kubeconfig() -> PathBuf {
 /// All manifests are read before the first is applied; one that the server refuses does not keep the
 /// others back, and makes the whole fail.
 pub async fn apply(args: &ApplyArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let (client, url) = client(&args.manifests.connect).await?;
-    let manifests = manifests::read_all(&args.manifests.filenames, client.default_namespace())?;
-    let resources = Resources::discover(&client, &url).await?;
+    let (connection, manifests) = connect_with_manifests(&args.manifests).await?;
     let mut failed = 0;
     for manifest in &manifests {
-        match apply_one(&client, &resources, manifest, args.force_conflicts).await {
+        match apply_one(&connection, manifest, args.force_conflicts).await {
             Ok(what) => writeln!(out, "{} {what}", manifest.display())?,
             Err(error) => {
                 failed += 1;
@@ -98,8 +104,7 @@ pub async fn apply(args: &ApplyArgs, out: &mut impl Write) -> anyhow::Result<()>
 }
 
 async fn apply_one(
-    client: &Client,
-    resources: &Resources,
+    Connection { client, resources }: &Connection,
     manifest: &Manifest,
     force: bool,
 ) -> anyhow::Result<&'static str> {

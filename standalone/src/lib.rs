@@ -6,4 +6,5 @@ pub mod client;
 pub mod descriptors;
 pub mod error_chain;
 pub mod logging;
+mod private_file;
 pub mod up;

@@ -22,11 +22,7 @@ pub fn start(format: LogFormat, default_filter: &str) {
     let default = || EnvFilter::new(default_filter);
     let filter = match std::env::var("LONGSHORE_LOG") {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
-            writeln!(
-                std::io::stderr(),
-                "longshore: LONGSHORE_LOG={text:?} is not used: {error}"
-            )
-            .ok();
+            complain(&format!("LONGSHORE_LOG={text:?} is not used: {error}"));
             default()
         }),
         _ => default(),
@@ -42,6 +38,11 @@ pub fn start(format: LogFormat, default_filter: &str) {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().init(),
     }
+}
+
+/// Says so beside the log, to whoever still listens: `eprintln!` panics where nobody does.
+pub fn complain(why: &str) {
+    writeln!(std::io::stderr(), "longshore: {why}").ok();
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `longshore`: a site in one process, and the everyday commands.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use longshore_standalone::cli::{Cli, Command};
 use longshore_standalone::error_chain::error_chain;
+use longshore_standalone::logging::complain;
 use longshore_standalone::up::directory::DirectoryError;
 use longshore_standalone::{client, logging, up};
 
@@ -31,11 +31,6 @@ fn main() -> ExitCode {
     // Everything that must end in order has. A thread stuck in the kernel must not hold the exit.
     runtime.shutdown_timeout(STUCK_THREADS);
     code
-}
-
-/// Says so, to whoever still listens: `eprintln!` panics where nobody does.
-fn complain(why: &str) {
-    writeln!(std::io::stderr(), "longshore: {why}").ok();
 }
 
 async fn run(command: Command) -> ExitCode {

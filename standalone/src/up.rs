@@ -19,7 +19,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::wait::{await_condition, conditions};
+use kube::runtime::wait::await_condition;
+use kube::runtime::wait::conditions::is_crd_established;
 use kube::{Client, ResourceExt};
 use longshore_agent::runtime::Runtime;
 use longshore_agent::runtime::docker::DockerRuntime;
@@ -32,6 +33,7 @@ use longshore_bus::envelope::{Gone, VERSION};
 use longshore_bus::memory::{Access, BrokerConfig, ClientOptions, MemoryBroker};
 use longshore_bus::{Bus, DeviceId, Message, Properties, Topic};
 use longshore_controller::{Controller, ControllerConfig, ControllerHandle};
+use longshore_crds::conditions::{self, ConditionType};
 use longshore_crds::device::{Device, DeviceSpec};
 use longshore_plan::names::DnsLabel;
 use tokio::net::TcpListener;
@@ -365,7 +367,7 @@ async fn install_kinds(client: &Client) -> anyhow::Result<()> {
             .patch(&name, &force, &Patch::Apply(&definition))
             .await
             .with_context(|| format!("install {name}"))?;
-        let established = await_condition(definitions.clone(), &name, conditions::is_crd_established());
+        let established = await_condition(definitions.clone(), &name, is_crd_established());
         tokio::time::timeout(READY_DEADLINE, established)
             .await
             .with_context(|| format!("wait until {name} is served"))?
@@ -452,19 +454,18 @@ fn container_runtime(args: &UpArgs) -> anyhow::Result<RuntimeAndProbes> {
 async fn wait_until_connected(client: &Client, name: &DnsLabel) -> anyhow::Result<Option<String>> {
     let devices: Api<Device> = Api::namespaced(client.clone(), TENANT);
     let connected = |device: Option<&Device>| {
-        condition(device, "Connected").is_some_and(|c| c.status == "True")
-            && condition(device, "RuntimeReady").is_some_and(|c| c.status != "Unknown")
+        condition(device, ConditionType::Connected).is_some_and(|c| c.status == "True")
+            && condition(device, ConditionType::RuntimeReady).is_some_and(|c| c.status != "Unknown")
     };
     let waiting = await_condition(devices, name.as_str(), connected);
     let device = tokio::time::timeout(READY_DEADLINE, waiting)
         .await
         .context("wait until the agent is connected")?
         .context("watch the device")?;
-    let runtime = condition(device.as_ref(), "RuntimeReady").filter(|c| c.status == "False");
+    let runtime = condition(device.as_ref(), ConditionType::RuntimeReady).filter(|c| c.status == "False");
     Ok(runtime.map(|c| c.message.clone()))
 }
 
-fn condition<'d>(device: Option<&'d Device>, kind: &str) -> Option<&'d Condition> {
-    let status = device?.status.as_ref()?;
-    status.conditions.iter().find(|c| c.type_ == kind)
+fn condition(device: Option<&Device>, kind: ConditionType) -> Option<&Condition> {
+    conditions::find(&device?.status.as_ref()?.conditions, kind)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::kinds::{EVENTS, Form, Resource};
+use super::kinds::{Form, Resource};
 
 /// Field names of events.k8s.io/v1 and of core/v1.
 const RENAMED: [(&str, &str); 8] = [
@@ -31,7 +31,7 @@ fn empty_fields() -> [(&'static str, Value); 7] {
 
 /// A stored object as the resource shows it.
 pub(crate) fn shown(resource: &Resource, stored: Value) -> Value {
-    let stored = if *resource.table == *EVENTS {
+    let stored = if resource.holds_events() {
         filled(stored)
     } else {
         stored
@@ -69,7 +69,7 @@ fn filled(mut event: Value) -> Value {
 /// Without what was only shown as empty, in either version: an object that comes back as it was shown is
 /// no change.
 pub(crate) fn bare(resource: &Resource, mut event: Value) -> Value {
-    if *resource.table == *EVENTS
+    if resource.holds_events()
         && let Some(fields) = event.as_object_mut()
     {
         for (core, empty) in empty_fields() {

@@ -1,10 +1,10 @@
 //! The server's identity and the administrator's: a private CA, a server certificate and a token,
 //! kept in one folder, and the kubeconfig that puts them together for kubectl.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::Token;
-use crate::up::directory::NO_FOLLOW;
+use crate::private_file;
 
 mod validity;
 
@@ -130,10 +130,7 @@ pub fn ensure(
     now: Timestamp,
 ) -> Result<Pki, EnsurePkiError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source| EnsurePkiError::File {
-        path: dir.to_owned(),
-        source,
-    })?;
+    made.map_err(file_error(dir))?;
     let ca_key = if let Some(pem) = read(&dir.join(CA_KEY))? {
         KeyPair::from_pem(&pem).map_err(|_| EnsurePkiError::Damaged {
             path: dir.join(CA_KEY),
@@ -290,59 +287,21 @@ fn lasts(certificate: &CertificateDer<'_>, now: Timestamp) -> bool {
 
 /// A file that is ours alone; whoever else could write it could be the administrator.
 fn read(path: &Path) -> Result<Option<String>, EnsurePkiError> {
-    let failed = |source| EnsurePkiError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let opened = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let metadata = file.metadata().map_err(failed)?;
-    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    if !ours || metadata.mode() & 0o077 != 0 {
-        return Err(EnsurePkiError::Exposed {
+    match private_file::read(path).map_err(file_error(path))? {
+        Some(present) if !present.ours_alone => Err(EnsurePkiError::Exposed {
             path: path.to_owned(),
-        });
+        }),
+        present => Ok(present.map(|present| present.text)),
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(failed)?;
-    Ok(Some(text))
 }
 
-/// Temp file, sync, rename: a reader sees the old content or the new one, and only its owner can. A file that holds just
-/// that is left as it is: a full disk is no reason then.
 fn write_private(path: &Path, content: &[u8]) -> Result<(), EnsurePkiError> {
-    if matches!(read(path), Ok(Some(present)) if present.as_bytes() == content) {
-        return Ok(());
-    }
-    let write = || {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let temporary = path.with_file_name(name);
-        fs::remove_file(&temporary).or_else(|e| {
-            if e.kind() == io::ErrorKind::NotFound {
-                Ok(())
-            } else {
-                Err(e)
-            }
-        })?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(NO_FOLLOW)
-            .open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|source| EnsurePkiError::File {
-        path: path.to_owned(),
-        source,
-    })
+    private_file::write(path, content).map_err(file_error(path))
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> EnsurePkiError {
+    let path = path.to_owned();
+    |source| EnsurePkiError::File { path, source }
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use kube::Client;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::resources::{self, Resources};
-use super::{client, manifests};
+use super::manifests::Manifest;
+use super::{Connection, connect_with_manifests, resources};
 use crate::cli::DeleteArgs;
 use crate::error_chain::error_chain;
 
@@ -31,14 +31,12 @@ struct Ending {
 
 /// Deletes what the manifests declare; what is not there is fine. Waits until it is gone, unless told not to.
 pub async fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let (client, url) = client(&args.manifests.connect).await?;
-    let manifests = manifests::read_all(&args.manifests.filenames, client.default_namespace())?;
-    let resources = Resources::discover(&client, &url).await?;
+    let (connection, manifests) = connect_with_manifests(&args.manifests).await?;
     let mut failed = 0;
     let mut endings = Vec::new();
     for manifest in &manifests {
         let display = manifest.display();
-        match ask(&client, &resources, manifest).await {
+        match ask(&connection, manifest).await {
             Ok(None) => writeln!(out, "{display} not found")?,
             Ok(Some(ending)) => endings.push(ending),
             Err(error) => {
@@ -50,7 +48,7 @@ pub async fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<(
     let start = Instant::now();
     let deadline = (args.wait && !args.timeout.is_zero()).then(|| start + args.timeout);
     for ending in &endings {
-        if !wait(&client, ending, args.wait, start, deadline, out).await? {
+        if !wait(&connection.client, ending, args.wait, start, deadline, out).await? {
             failed += 1;
         }
     }
@@ -61,9 +59,8 @@ pub async fn delete(args: &DeleteArgs, out: &mut impl Write) -> anyhow::Result<(
 }
 
 async fn ask(
-    client: &Client,
-    resources: &Resources,
-    manifest: &manifests::Manifest,
+    Connection { client, resources }: &Connection,
+    manifest: &Manifest,
 ) -> anyhow::Result<Option<Ending>> {
     let url = resources.object_url(manifest)?;
     let deleted = resources::delete(client, &url).await?;

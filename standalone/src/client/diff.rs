@@ -18,9 +18,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::changes::{changed_paths, words};
-use super::manifests::{self, Manifest};
-use super::resources::{self, ApplyOptions, Resources};
-use super::{FIELD_MANAGER, client, refusal};
+use super::manifests::Manifest;
+use super::resources::{self, ApplyOptions};
+use super::{Connection, FIELD_MANAGER, connect_with_manifests, refusal};
 use crate::cli::ApplyArgs;
 use crate::up::{SITE_SECRET, SYSTEM_NAMESPACE};
 
@@ -52,9 +52,8 @@ struct Outcome {
 
 /// Prints what applying the manifests would do; answers whether anything would change.
 pub async fn diff(args: &ApplyArgs, out: &mut impl Write) -> anyhow::Result<bool> {
-    let (client, url) = client(&args.manifests.connect).await?;
-    let manifests = manifests::read_all(&args.manifests.filenames, client.default_namespace())?;
-    let resources = Resources::discover(&client, &url).await?;
+    let (connection, manifests) = connect_with_manifests(&args.manifests).await?;
+    let client = &connection.client;
     let site = Api::<Secret>::namespaced(client.clone(), SYSTEM_NAMESPACE)
         .get_opt(SITE_SECRET)
         .await
@@ -67,15 +66,7 @@ pub async fn diff(args: &ApplyArgs, out: &mut impl Write) -> anyhow::Result<bool
     let mut tenants: BTreeMap<String, Tenant> = BTreeMap::new();
     let mut outcome = Outcome::default();
     for manifest in &manifests {
-        let wanted = match wanted(
-            &client,
-            &resources,
-            manifest,
-            args.force_conflicts,
-            &new_namespaces,
-        )
-        .await
-        {
+        let wanted = match wanted(&connection, manifest, args.force_conflicts, &new_namespaces).await {
             Ok(wanted) => wanted,
             Err(error) => {
                 outcome.refused += 1;
@@ -88,7 +79,7 @@ pub async fn diff(args: &ApplyArgs, out: &mut impl Write) -> anyhow::Result<bool
             writeln!(out, "{}: {line}", manifest.display())?;
         }
         if !tenants.contains_key(&manifest.namespace) {
-            let now = Declared::read(&client, &manifest.namespace).await?;
+            let now = Declared::read(client, &manifest.namespace).await?;
             let then = now.clone();
             tenants.insert(manifest.namespace.clone(), Tenant { now, then });
         }
@@ -128,8 +119,7 @@ struct Wanted {
 }
 
 async fn wanted(
-    client: &Client,
-    resources: &Resources,
+    Connection { client, resources }: &Connection,
     manifest: &Manifest,
     force: bool,
     new_namespaces: &BTreeSet<&str>,

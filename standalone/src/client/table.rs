@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use longshore_plan::explain::printable;
 use serde_json::Value;
 
 /// What of a table is printed.
@@ -63,13 +64,6 @@ fn text(cell: &Value) -> String {
         Value::String(text) => printable(text),
         other => other.to_string(),
     }
-}
-
-/// A message may come from an engine or an image and hold anything; a row stays a row, and no terminal obeys it.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use longshore_plan::names::DnsLabel;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::private_file::{self, NO_FOLLOW};
+
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -50,9 +52,6 @@ fn io<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error
         source,
     }
 }
-
-/// For `open`: a symbolic link is no file of ours.
-pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// A directory this process holds. The lock goes with the process, also when it is killed.
 #[derive(Debug)]
@@ -214,7 +213,7 @@ impl SiteDirectory {
 /// Everything in the directory is obeyed, the token and the desired containers among it: nobody else may write there.
 fn check_ours(path: &Path) -> Result<(), DirectoryError> {
     let metadata = fs::metadata(path).map_err(io("look at", path))?;
-    let (dir, us) = (path.display().to_string(), rustix::process::geteuid().as_raw());
+    let dir = path.display().to_string();
     let not_ours = |problem: String, remedy: String| {
         Err(DirectoryError::NotOurs {
             dir: dir.clone(),
@@ -222,7 +221,8 @@ fn check_ours(path: &Path) -> Result<(), DirectoryError> {
             remedy,
         })
     };
-    if metadata.uid() != us {
+    if !private_file::is_ours(&metadata) {
+        let us = rustix::process::geteuid().as_raw();
         let problem = format!(
             "belongs to user {}, and this process runs as user {us}",
             metadata.uid()
@@ -239,28 +239,8 @@ fn check_ours(path: &Path) -> Result<(), DirectoryError> {
     Ok(())
 }
 
-/// Writes a file whole or not at all, readable by its owner only. One that holds just that is left as it is: a full
-/// disk is no reason then.
-pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DirectoryError> {
-    if fs::read(path).is_ok_and(|present| present == content) {
-        return Ok(());
-    }
-    let temporary = path.with_extension("tmp");
-    match fs::remove_file(&temporary) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &temporary)(e)),
-        _ => {}
-    }
-    // Made here, and no link that somebody put there.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(NO_FOLLOW)
-        .open(&temporary)
-        .map_err(io("create", &temporary))?;
-    file.write_all(content).map_err(io("write", &temporary))?;
-    file.sync_all().map_err(io("sync", &temporary))?;
-    fs::rename(&temporary, path).map_err(io("rename", &temporary))
+fn write_private(path: &Path, content: &[u8]) -> Result<(), DirectoryError> {
+    private_file::write(path, content).map_err(io("write", path))
 }
 
 #[cfg(test)]

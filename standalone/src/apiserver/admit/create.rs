@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Context, finalizers};
 use crate::apiserver::clock::whole_seconds;
 use crate::apiserver::failure::{ApiError, Cause};
-use crate::apiserver::kinds::{EVENTS, rules};
+use crate::apiserver::kinds::rules;
 use crate::apiserver::store::{Action, Decided};
 
 /// Metadata a client cannot set.
@@ -70,7 +70,7 @@ pub(crate) fn create(context: &Context, name: &str, uid: &str, body: &Value) -> 
 
 /// An event lives beside what it is about; events on cluster-scoped objects live in `default`.
 fn check_event_namespace(context: &Context, object: &Value) -> Result<(), ApiError> {
-    if &*context.resource.table != EVENTS {
+    if !context.resource.holds_events() {
         return Ok(());
     }
     let about = ["involvedObject", "regarding"]

@@ -21,7 +21,7 @@ pub(crate) use update::update;
 
 use super::apply::{Manager, Operation, record_update};
 use super::failure::{ApiError, Cause};
-use super::kinds::{EVENTS, NAMESPACES, Resource, SECRETS, rules};
+use super::kinds::{NAMESPACES, Resource, SECRETS, rules};
 use super::query::FieldValidation;
 use super::schema::{ErrorKind, FieldError, Names, validate_metadata};
 use decode::canonical_numbers;
@@ -171,7 +171,7 @@ impl Context {
 
     /// Notes who wrote which fields. Events change hands too often to keep that for them.
     fn record(&self, before: Option<&Value>, after: &mut Value) {
-        if &*self.resource.table == EVENTS {
+        if self.resource.holds_events() {
             if let Some(meta) = after["metadata"].as_object_mut() {
                 meta.remove("managedFields");
             }

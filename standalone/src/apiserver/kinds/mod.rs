@@ -91,6 +91,11 @@ impl Resource {
         }
     }
 
+    /// Its objects are events, in whichever version.
+    pub(crate) fn holds_events(&self) -> bool {
+        &*self.table == EVENTS
+    }
+
     pub(crate) fn list_kind(&self) -> String {
         format!("{}List", self.kind)
     }

@@ -44,28 +44,25 @@ fn tagged(body: impl Into<Bytes>) -> Tagged {
     (body, hash)
 }
 
+/// The documents of v3, by path.
+fn documents(registry: &Registry) -> impl Iterator<Item = (String, Value)> {
+    let pairs = registry.group_versions().into_iter();
+    pairs.map(|(group, version)| (path(group, version), document(registry, group, version)))
+}
+
 impl Documents {
     fn all(&self, registry: &Registry) -> &BTreeMap<String, Tagged> {
         self.v3.get_or_init(|| {
-            let pairs = registry.group_versions().into_iter();
-            pairs
-                .map(|(group, version)| {
-                    let document = document(registry, group, version).to_string();
-                    (path(group, version), tagged(document))
-                })
+            let documents = documents(registry);
+            documents
+                .map(|(path, document)| (path, tagged(document.to_string())))
                 .collect()
         })
     }
 
     /// `/openapi/v2`
     pub(super) fn v2(&self, registry: &Registry, form: OpenApiV2) -> Reply {
-        let made = || {
-            let pairs = registry.group_versions().into_iter();
-            let v3: Vec<Value> = pairs
-                .map(|(group, version)| document(registry, group, version))
-                .collect();
-            v2::document(v3.iter())
-        };
+        let made = || v2::document(documents(registry).map(|(_, document)| document));
         let ((body, hash), content_type) = match form {
             OpenApiV2::Json => (
                 self.v2.get_or_init(|| tagged(made().to_string())),
@@ -81,7 +78,7 @@ impl Documents {
 
     /// `/openapi/v3`
     pub(super) fn index(&self, registry: &Registry) -> Reply {
-        let url = |(path, (_, hash)): (&String, &(Bytes, String))| {
+        let url = |(path, (_, hash)): (&String, &Tagged)| {
             (
                 path.clone(),
                 json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),
@@ -232,12 +229,7 @@ mod tests {
     #[test]
     fn every_reference_of_v2_leads_to_a_definition_and_every_kind_has_one() {
         let registry = Kinds::from(longshore_crds::all()).registry().unwrap();
-        let v3: Vec<Value> = registry
-            .group_versions()
-            .into_iter()
-            .map(|(group, version)| document(&registry, group, version))
-            .collect();
-        let v2 = v2::document(v3.iter());
+        let v2 = v2::document(documents(&registry).map(|(_, document)| document));
         let mut found = Vec::new();
         references(&v2, &mut found);
         assert!(found.len() > 20, "{found:?}");

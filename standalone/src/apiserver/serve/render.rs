@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::apiserver::events;
-use crate::apiserver::kinds::{EVENTS, Form, Resource};
+use crate::apiserver::kinds::{Form, Resource};
 use crate::apiserver::negotiate::Show;
 use crate::apiserver::store::Object;
 
@@ -41,7 +41,7 @@ pub(super) struct Renderer {
 impl Renderer {
     /// One object as JSON text.
     pub(super) fn object(&self, object: &Object) -> Bytes {
-        let as_stored = self.resource.form == Form::Plain && *self.resource.table != *EVENTS;
+        let as_stored = self.resource.form == Form::Plain && !self.resource.holds_events();
         if self.show == Show::Object && as_stored {
             return object.body.clone();
         }

@@ -29,7 +29,7 @@ const SAME: [&str; 18] = [
 ];
 
 /// One v2 document out of all of v3.
-pub(super) fn document<'d>(v3: impl Iterator<Item = &'d Value>) -> Value {
+pub(super) fn document(v3: impl Iterator<Item = Value>) -> Value {
     let (mut paths, mut definitions) = (Map::new(), Map::new());
     let mut info = Value::Null;
     for document in v3 {

@@ -1,11 +1,10 @@
 //! What the site keeps on disk is damaged while it is stopped: it says what, and what runs goes on.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use longshore_tests::harness::watch::{Events, changes};
-use longshore_tests::harness::{Kind, containers, ports};
+use longshore_tests::harness::watch::Events;
+use longshore_tests::harness::{Kind, containers};
 use serde_json::{Value, json};
 
 use super::manifests::web;
@@ -16,9 +15,7 @@ async fn a_damaged_store_is_named_and_without_it_what_runs_is_kept_and_taken_up_
     let Some(mut stage) = Stage::set().await? else {
         return Ok(());
     };
-    let port = ports::free_port()?;
-    stage.objects.apply(&web("hello", "hello:1", port)).await?;
-    stage.objects.ready("hello").await?;
+    let port = stage.hello().await?;
     let before = containers::all(&stage.docker).await?;
     let events = Events::listen(&stage.docker)?;
 
@@ -52,7 +49,7 @@ async fn a_damaged_store_is_named_and_without_it_what_runs_is_kept_and_taken_up_
         .await?;
     stage.objects.apply(&web("hello", "hello:1", port)).await?;
     stage.objects.ready("hello").await?;
-    untouched(&stage, &events, &before).await
+    stage.untouched(&events, &before).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,9 +57,7 @@ async fn a_damaged_ledger_is_named_and_what_runs_is_taken_up_without_a_restart()
     let Some(mut stage) = Stage::set().await? else {
         return Ok(());
     };
-    let port = ports::free_port()?;
-    stage.objects.apply(&web("hello", "hello:1", port)).await?;
-    stage.objects.ready("hello").await?;
+    let port = stage.hello().await?;
     let before = containers::all(&stage.docker).await?;
     let events = Events::listen(&stage.docker)?;
 
@@ -74,7 +69,7 @@ async fn a_damaged_ledger_is_named_and_what_runs_is_taken_up_without_a_restart()
     fs::write(agent.join("ledger"), bytes)?;
     stage.site.restart().await?;
     stage.objects.ready("hello").await?;
-    untouched(&stage, &events, &before).await?;
+    stage.untouched(&events, &before).await?;
     let aside = fs::read_dir(&agent)?
         .filter_map(Result::ok)
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -90,17 +85,4 @@ async fn a_damaged_ledger_is_named_and_what_runs_is_taken_up_without_a_restart()
     stage.objects.apply(&web("hello", "hello:2", port)).await?;
     stage.objects.ready("hello").await?;
     answers(port, "/", "hello from v2").await
-}
-
-/// Whether the containers are the same, in the same run, and nothing was done to them in between.
-async fn untouched(
-    stage: &Stage,
-    events: &Events,
-    before: &BTreeMap<String, containers::Container>,
-) -> Result<()> {
-    let after = containers::all(&stage.docker).await?;
-    ensure!(after == *before, "before {before:#?}, after {after:#?}");
-    let happened: Vec<_> = events.after(0).into_iter().filter(changes).collect();
-    ensure!(happened.is_empty(), "in between: {happened:?}");
-    Ok(())
 }

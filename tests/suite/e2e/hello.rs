@@ -62,9 +62,7 @@ async fn a_removed_container_is_back_within_five_seconds() -> Result<()> {
     let Some(stage) = Stage::set().await? else {
         return Ok(());
     };
-    let port = ports::free_port()?;
-    stage.objects.apply(&web("hello", "hello:1", port)).await?;
-    stage.objects.ready("hello").await?;
+    let port = stage.hello().await?;
     let old = stage.container("hello.web").await?;
 
     // Each time, not only the first.
@@ -91,9 +89,7 @@ async fn stopping_and_starting_the_site_touches_no_container() -> Result<()> {
     let Some(mut stage) = Stage::set().await? else {
         return Ok(());
     };
-    let port = ports::free_port()?;
-    stage.objects.apply(&web("hello", "hello:1", port)).await?;
-    stage.objects.ready("hello").await?;
+    let port = stage.hello().await?;
     let before = containers::all(&stage.docker).await?;
     let events = Events::listen(&stage.docker)?;
 
@@ -115,10 +111,7 @@ async fn stopping_and_starting_the_site_touches_no_container() -> Result<()> {
         .await?;
     stage.objects.ready("hello").await?;
     events.quiet(Duration::from_secs(3), changes).await?;
-    let happened: Vec<_> = events.after(0).into_iter().filter(changes).collect();
-    ensure!(happened.is_empty(), "across the restart: {happened:?}");
-    let after = containers::all(&stage.docker).await?;
-    ensure!(before == after, "before {before:#?}, after {after:#?}");
+    stage.untouched(&events, &before).await?;
 
     // It has not only looked on: what is declared while it was away is still brought about.
     stage.site.kill9()?;

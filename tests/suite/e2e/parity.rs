@@ -193,6 +193,16 @@ fn judge(name: &str, verdict: &Verdict, ours: &str, real: &str) -> Option<String
     }
 }
 
+fn as_the_rows_say(wrong: &[String]) -> Result<()> {
+    ensure!(
+        wrong.is_empty(),
+        "{} rows:\n\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_answered_as_a_real_kube_apiserver_answers_them() -> Result<()> {
     let Some((mut ours, mut real, _running)) = both().await? else {
@@ -203,13 +213,7 @@ async fn requests_are_answered_as_a_real_kube_apiserver_answers_them() -> Result
         let (mine, theirs) = (ours.answer(&row).await?, real.answer(&row).await?);
         wrong.extend(judge(&row.name, &row.verdict, &mine, &theirs));
     }
-    ensure!(
-        wrong.is_empty(),
-        "{} rows:\n\n{}",
-        wrong.len(),
-        wrong.join("\n\n")
-    );
-    Ok(())
+    as_the_rows_say(&wrong)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -226,11 +230,5 @@ async fn kubectl_says_the_same_of_both_servers() -> Result<()> {
         let theirs = real.kubectl(&program, row.arguments, row.input).await?;
         wrong.extend(judge(row.arguments, &row.verdict, &mine, &theirs));
     }
-    ensure!(
-        wrong.is_empty(),
-        "{} rows:\n\n{}",
-        wrong.len(),
-        wrong.join("\n\n")
-    );
-    Ok(())
+    as_the_rows_say(&wrong)
 }

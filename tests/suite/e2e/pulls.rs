@@ -17,9 +17,7 @@ async fn an_image_that_cannot_be_pulled_leaves_what_runs_and_says_why() -> Resul
         return Ok(());
     };
     let good = push_only(&registry, &stage.docker, "hello:2").await?;
-    let port = ports::free_port()?;
-    stage.objects.apply(&web("hello", "hello:1", port)).await?;
-    stage.objects.ready("hello").await?;
+    let port = stage.hello().await?;
     let running = stage.container("hello.web").await?;
     stage.objects.apply(&pull_secret(&registry, None)).await?;
 

@@ -18,9 +18,7 @@ async fn a_sick_image_is_taken_back_and_not_tried_again() -> Result<()> {
     let Some(stage) = Stage::set().await? else {
         return Ok(());
     };
-    let port = ports::free_port()?;
-    stage.objects.apply(&web("hello", "hello:1", port)).await?;
-    stage.objects.ready("hello").await?;
+    let port = stage.hello().await?;
     let old = stage.container("hello.web").await?;
 
     let sampler = NeverTwo::watch(&stage.docker, "hello");

@@ -1,16 +1,20 @@
 //! What most tests begin with: an engine that has the test images, and a site on it.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bollard::Docker;
 use longshore_tests::harness::containers::{self, Container};
 use longshore_tests::harness::objects::SOON;
 use longshore_tests::harness::process::wait_until;
-use longshore_tests::harness::{Dockerd, Objects, Site, SiteOptions, http, webapp};
+use longshore_tests::harness::watch::{Events, changes};
+use longshore_tests::harness::{Dockerd, Objects, Site, SiteOptions, http, ports, webapp};
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+
+use super::manifests::web;
 
 /// An engine, a site on it, and the eyes on both.
 pub(super) struct Stage {
@@ -40,6 +44,27 @@ impl Stage {
             engine,
             _turn: turn,
         }))
+    }
+
+    /// Has the Workload `hello` of `hello:1` ready on a port of the device, which is answered.
+    pub(super) async fn hello(&self) -> Result<u16> {
+        let port = ports::free_port()?;
+        self.objects.apply(&web("hello", "hello:1", port)).await?;
+        self.objects.ready("hello").await?;
+        Ok(port)
+    }
+
+    /// Whether the containers are the same, in the same run, and nothing was done to them in between.
+    pub(super) async fn untouched(
+        &self,
+        events: &Events,
+        before: &BTreeMap<String, Container>,
+    ) -> Result<()> {
+        let happened: Vec<_> = events.after(0).into_iter().filter(changes).collect();
+        ensure!(happened.is_empty(), "in between: {happened:?}");
+        let after = containers::all(&self.docker).await?;
+        ensure!(after == *before, "before {before:#?}, after {after:#?}");
+        Ok(())
     }
 
     /// The container of that name.

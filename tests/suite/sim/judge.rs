@@ -16,7 +16,7 @@ use longshore_plan::spec::RestartPolicy;
 use super::perform::{THEIRS, ours};
 use super::site::Site;
 use super::told::ready_is_true;
-use super::wishes::{Key, Policy, Presence, Wanted, Wish, Wishes};
+use super::wishes::{Key, NOTE, Policy, Presence, Wanted, Wish, Wishes};
 
 /// Which promise is broken. The numbers are those of docs/invariants.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,15 @@ pub(super) fn broken<T>(rule: Rule, words: impl Into<String>) -> Result<T, Broke
 pub(super) struct Running {
     id: EngineId,
     started_at: String,
+}
+
+impl Running {
+    fn of(container: &ContainerDetail) -> Self {
+        Self {
+            id: container.id.clone(),
+            started_at: container.started_at.clone(),
+        }
+    }
 }
 
 /// Judges one site from its birth to its end.
@@ -250,7 +259,7 @@ impl Judge {
         let right = [
             ("name", one.name == name),
             ("image", one.image == wanted.image.reference()),
-            ("note", one.labels.get("note") == Some(&wanted.note.to_string())),
+            ("note", one.labels.get(NOTE) == Some(&wanted.note.to_string())),
             (
                 "memory",
                 one.resources.memory_limit_bytes == Some(u64::from(wanted.memory) << 20),
@@ -279,10 +288,7 @@ impl Judge {
             let now = all
                 .iter()
                 .find(|c| key_of(c) == *key && is_up(c))
-                .map(|c| Running {
-                    id: c.id.clone(),
-                    started_at: c.started_at.clone(),
-                });
+                .map(Running::of);
             let missing = wishes
                 .workloads
                 .iter()
@@ -312,13 +318,7 @@ impl Judge {
         self.running = all
             .iter()
             .filter(|c| is_up(c))
-            .map(|c| {
-                let running = Running {
-                    id: c.id.clone(),
-                    started_at: c.started_at.clone(),
-                };
-                (key_of(c), running)
-            })
+            .map(|c| (key_of(c), Running::of(c)))
             .collect();
         Ok(())
     }

@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use longshore_agent::labels;
 use longshore_agent::runtime::Runtime as _;
 use longshore_agent::runtime::sim::{Behaviour, SimImage, SimMachine, by_hand};
 use longshore_agent::runtime::{ContainerDetail, RuntimeErrorKind};
 use longshore_bus::memory::Faults;
-use longshore_crds::{Device, Workload};
 use longshore_plan::desired::{DesiredVolume, ReclaimPolicy};
 use longshore_plan::spec::{Resources, RestartPolicy};
 use serde_json::json;
 
 use super::act::Act;
-use super::site::{CONTROLLER, DEVICE, Mend, Site, TENANT, device, site_uid};
-use super::wishes::{Image, Presence, Wishes};
+use super::site::{CONTROLLER, DEVICE, Mend, Site, device, site_uid};
+use super::wishes::{Image, Presence, Wanted, Wishes};
 
 /// What is on the device and none of ours: a network, a volume, and later containers.
 pub(super) const THEIRS: &str = "theirs";
@@ -83,24 +81,68 @@ fn publish(machine: &SimMachine, image: Image, behaviour: Behaviour) {
 /// Performs one act.
 pub(super) async fn perform(site: &mut Site, wishes: &mut Wishes, act: &Act) {
     match act {
-        Act::Declare { .. }
-        | Act::NewImage { .. }
-        | Act::NewNote { .. }
-        | Act::Memory { .. }
-        | Act::Policy { .. }
-        | Act::Suspend { .. }
-        | Act::Delete { .. }
-        | Act::Lose { .. }
-        | Act::PauseDevice { .. }
-        | Act::Retry { .. } => wish(site, wishes, act).await,
-        Act::RemoveByHand { .. }
-        | Act::StopByHand { .. }
-        | Act::PauseByHand { .. }
-        | Act::RenameByHand { .. }
-        | Act::UpdateByHand { .. }
-        | Act::DisconnectByHand { .. }
-        | Act::ExitByItself { .. }
-        | Act::RunForeign { .. } => by_a_hand(site, wishes, act),
+        Act::Declare { workload } => declare(site, wishes, *workload).await,
+        Act::NewImage { of, image } => change(site, wishes, *of, |c| c.image = *image).await,
+        Act::NewNote { of, note } => change(site, wishes, *of, |c| c.note = *note).await,
+        Act::Memory { of, mebibytes } => change(site, wishes, *of, |c| c.memory = *mebibytes).await,
+        Act::Policy { of, policy } => change(site, wishes, *of, |c| c.policy = *policy).await,
+        Act::Suspend { workload, suspend } => {
+            if let Some(w) = wishes.declared(*workload) {
+                wishes.workloads[w].suspend = *suspend;
+                apply(site, wishes, w).await;
+            }
+        }
+        Act::Retry { workload } => {
+            if let Some(w) = wishes.declared(*workload) {
+                retry(site, wishes, w).await;
+            }
+        }
+        Act::Delete { workload } => {
+            if let Some(w) = wishes.declared(*workload) {
+                delete(site, wishes, w).await;
+            }
+        }
+        Act::Lose { workload } => {
+            if let Some(w) = wishes.declared(*workload) {
+                lose(site, wishes, w).await;
+            }
+        }
+        Act::PauseDevice { paused } => pause_device(site, wishes, *paused).await,
+        Act::RemoveByHand { of } => {
+            let name = lay_a_hand_on(wishes, *of, Hand::Ends);
+            drop(site.machine.remove_by_hand(&name));
+        }
+        Act::StopByHand { of } => {
+            let name = lay_a_hand_on(wishes, *of, Hand::Ends);
+            drop(site.machine.stop_by_hand(&name));
+        }
+        Act::ExitByItself { of, code } => {
+            let name = lay_a_hand_on(wishes, *of, Hand::Ends);
+            drop(site.machine.exit(&name, *code, false));
+        }
+        Act::PauseByHand { of } => {
+            let name = lay_a_hand_on(wishes, *of, Hand::Changes);
+            drop(site.machine.pause_by_hand(&name));
+        }
+        Act::RenameByHand { of } => {
+            let name = lay_a_hand_on(wishes, *of, Hand::Changes);
+            drop(site.machine.rename_by_hand(&name, &format!("{name}-renamed")));
+        }
+        Act::UpdateByHand { of } => {
+            let name = lay_a_hand_on(wishes, *of, Hand::Changes);
+            let resources = Resources::default();
+            drop(
+                site.machine
+                    .update_by_hand(&name, RestartPolicy::Never, &resources),
+            );
+        }
+        Act::DisconnectByHand { of } => {
+            let (w, _) = wishes.pick(*of);
+            let network = format!("{}.default", wishes.workloads[w].name);
+            let name = lay_a_hand_on(wishes, *of, Hand::Changes);
+            drop(site.machine.disconnect_by_hand(&network, &name));
+        }
+        Act::RunForeign { like_ours } => run_foreign(&site.machine, *like_ours),
         Act::EndAgent { in_order, back_after } => site.end_agent(*in_order, *back_after).await,
         Act::EndController { in_order, back_after } => site.end_controller(*in_order, *back_after).await,
         Act::CutAgent { silently, lasts } => {
@@ -169,15 +211,11 @@ fn cut(site: &mut Site, client: &str, silently: bool, lasts: Duration, mend: Men
     site.later(lasts, mend);
 }
 
-fn workloads(site: &Site) -> Api<Workload> {
-    Api::namespaced(site.client.clone(), TENANT)
-}
-
 /// Applies a workload as it is wished for.
 pub(super) async fn apply(site: &Site, wishes: &Wishes, workload: usize) {
     let wish = &wishes.workloads[workload];
     let params = PatchParams::apply("user").force();
-    workloads(site)
+    site.workloads()
         .patch(wish.name, &params, &Patch::Apply(wish.manifest()))
         .await
         .unwrap();
@@ -185,48 +223,18 @@ pub(super) async fn apply(site: &Site, wishes: &Wishes, workload: usize) {
 
 /// Pauses or resumes the device.
 pub(super) async fn pause_device(site: &Site, wishes: &mut Wishes, paused: bool) {
-    let devices: Api<Device> = Api::namespaced(site.client.clone(), TENANT);
     let patch = Patch::Merge(json!({"spec": {"paused": paused}}));
-    devices
+    site.devices()
         .patch(DEVICE, &PatchParams::default(), &patch)
         .await
         .unwrap();
     wishes.paused = paused;
 }
 
-async fn wish(site: &mut Site, wishes: &mut Wishes, act: &Act) {
-    match act {
-        Act::PauseDevice { paused } => pause_device(site, wishes, *paused).await,
-        Act::Declare { workload } => {
-            let w = *workload as usize % wishes.workloads.len();
-            declare(site, wishes, w).await;
-        }
-        Act::Suspend { workload, .. }
-        | Act::Retry { workload }
-        | Act::Delete { workload }
-        | Act::Lose { workload } => {
-            let w = *workload as usize % wishes.workloads.len();
-            if wishes.workloads[w].presence == Presence::Declared {
-                change_workload(site, wishes, w, act).await;
-            }
-        }
-        Act::NewImage { of, .. }
-        | Act::NewNote { of, .. }
-        | Act::Memory { of, .. }
-        | Act::Policy { of, .. } => {
-            let (w, c) = wishes.pick(*of);
-            if wishes.workloads[w].presence == Presence::Declared {
-                change_container(wishes, w, c, act);
-                apply(site, wishes, w).await;
-            }
-        }
-        _ => {}
-    }
-}
-
-async fn declare(site: &Site, wishes: &mut Wishes, w: usize) {
+async fn declare(site: &Site, wishes: &mut Wishes, pick: u32) {
+    let w = wishes.pick_workload(pick);
     let name = wishes.workloads[w].name;
-    let there = workloads(site).get_opt(name).await.unwrap().is_some();
+    let there = site.workloads().get_opt(name).await.unwrap().is_some();
     match wishes.workloads[w].presence {
         // A user who deletes and declares again waits until it is gone.
         Presence::Declared | Presence::Deleted if there => return,
@@ -240,44 +248,37 @@ async fn declare(site: &Site, wishes: &mut Wishes, w: usize) {
     apply(site, wishes, w).await;
 }
 
-async fn change_workload(site: &mut Site, wishes: &mut Wishes, w: usize, act: &Act) {
+async fn delete(site: &Site, wishes: &mut Wishes, w: usize) {
+    wishes.touch_workload(w);
+    wishes.give_up_workload(w);
     let name = wishes.workloads[w].name;
-    match act {
-        Act::Suspend { suspend, .. } => {
-            wishes.workloads[w].suspend = *suspend;
-            apply(site, wishes, w).await;
-        }
-        Act::Retry { .. } => retry(site, wishes, w).await,
-        Act::Delete { .. } => {
-            wishes.touch_workload(w);
-            wishes.give_up_workload(w);
-            // One that no controller has taken up yet is gone at once: nobody sees it deleted, and what an earlier one
-            // of its name left is an orphan still.
-            let seen = workloads(site).get(name).await.unwrap();
-            wishes.workloads[w].presence = match seen.metadata.finalizers.as_deref() {
-                None | Some([]) => Presence::Missing,
-                Some(_) => Presence::Deleted,
-            };
-            wishes.workloads[w].suspend = false;
-            workloads(site)
-                .delete(name, &DeleteParams::default())
-                .await
-                .unwrap();
-        }
-        Act::Lose { .. } => {
-            site.end_controller(false, Duration::from_secs(5)).await;
-            let strip = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-            let api = workloads(site);
-            api.patch(name, &PatchParams::default(), &strip).await.unwrap();
-            api.delete(name, &DeleteParams::default()).await.unwrap();
-            assert!(
-                api.get_opt(name).await.unwrap().is_none(),
-                "nobody put a finalizer back"
-            );
-            wishes.workloads[w].presence = Presence::Missing;
-        }
-        _ => {}
-    }
+    let workloads = site.workloads();
+    // One that no controller has taken up yet is gone at once: nobody sees it deleted, and what an earlier one
+    // of its name left is an orphan still.
+    let seen = workloads.get(name).await.unwrap();
+    wishes.workloads[w].presence = match seen.metadata.finalizers.as_deref() {
+        None | Some([]) => Presence::Missing,
+        Some(_) => Presence::Deleted,
+    };
+    wishes.workloads[w].suspend = false;
+    workloads.delete(name, &DeleteParams::default()).await.unwrap();
+}
+
+async fn lose(site: &mut Site, wishes: &mut Wishes, w: usize) {
+    site.end_controller(false, Duration::from_secs(5)).await;
+    let name = wishes.workloads[w].name;
+    let strip = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    let workloads = site.workloads();
+    workloads
+        .patch(name, &PatchParams::default(), &strip)
+        .await
+        .unwrap();
+    workloads.delete(name, &DeleteParams::default()).await.unwrap();
+    assert!(
+        workloads.get_opt(name).await.unwrap().is_none(),
+        "nobody put a finalizer back"
+    );
+    wishes.workloads[w].presence = Presence::Missing;
 }
 
 /// Asks for another try of what failed.
@@ -294,18 +295,17 @@ pub(super) async fn retry(site: &Site, wishes: &mut Wishes, w: usize) {
     apply(site, wishes, w).await;
 }
 
-fn change_container(wishes: &mut Wishes, w: usize, c: usize, act: &Act) {
+/// Changes one container of a workload that is declared.
+async fn change(site: &Site, wishes: &mut Wishes, pick: u32, how: impl FnOnce(&mut Wanted)) {
+    let (w, c) = wishes.pick(pick);
+    if wishes.workloads[w].presence != Presence::Declared {
+        return;
+    }
     let name = wishes.workloads[w].name;
     let container = &mut wishes.workloads[w].containers[c];
     let key = (name, container.name);
     let before = container.clone();
-    match act {
-        Act::NewImage { image, .. } => container.image = *image,
-        Act::NewNote { note, .. } => container.note = *note,
-        Act::Memory { mebibytes, .. } => container.memory = *mebibytes,
-        Act::Policy { policy, .. } => container.policy = *policy,
-        _ => {}
-    }
+    how(container);
     // What failed is tried again after any change to it.
     let again = !container.image.is_good() && *container != before;
     if again || (container.image, container.note) != (before.image, before.note) {
@@ -314,6 +314,7 @@ fn change_container(wishes: &mut Wishes, w: usize, c: usize, act: &Act) {
             wishes.touched.insert(key);
         }
     }
+    apply(site, wishes, w).await;
 }
 
 /// Our containers on the machine, whoever may have copied our labels left out.
@@ -324,47 +325,25 @@ pub(super) fn ours(machine: &SimMachine) -> Vec<ContainerDetail> {
     all
 }
 
-fn by_a_hand(site: &mut Site, wishes: &mut Wishes, act: &Act) {
-    let machine = &site.machine;
-    if let Act::RunForeign { like_ours } = act {
-        run_foreign(machine, *like_ours);
-        return;
-    }
-    let (Act::RemoveByHand { of }
-    | Act::StopByHand { of }
-    | Act::PauseByHand { of }
-    | Act::RenameByHand { of }
-    | Act::UpdateByHand { of }
-    | Act::DisconnectByHand { of }
-    | Act::ExitByItself { of, .. }) = act
-    else {
-        return;
-    };
-    let (w, c) = wishes.pick(*of);
+/// What a hand does to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hand {
+    Changes,
+    /// It may not come back: what failed has nothing to go back to then.
+    Ends,
+}
+
+/// Notes that a hand is laid on a container, and answers its name. Whether there is one, or one that runs, is no
+/// matter: then nothing happens.
+fn lay_a_hand_on(wishes: &mut Wishes, pick: u32, hand: Hand) -> String {
+    let (w, c) = wishes.pick(pick);
     let key = (wishes.workloads[w].name, wishes.workloads[w].containers[c].name);
-    let name = format!("{}.{}", key.0, key.1);
     wishes.touched.insert(key);
     wishes.touched_by_hand.insert(key);
-    if matches!(
-        act,
-        Act::RemoveByHand { .. } | Act::StopByHand { .. } | Act::ExitByItself { .. }
-    ) {
+    if hand == Hand::Ends {
         wishes.given_up.insert(key);
     }
-    // None of that name, or none that runs: nothing happens.
-    let done = match act {
-        Act::RemoveByHand { .. } => machine.remove_by_hand(&name),
-        Act::StopByHand { .. } => machine.stop_by_hand(&name),
-        Act::PauseByHand { .. } => machine.pause_by_hand(&name),
-        Act::RenameByHand { .. } => machine.rename_by_hand(&name, &format!("{name}-renamed")),
-        Act::UpdateByHand { .. } => {
-            machine.update_by_hand(&name, RestartPolicy::Never, &Resources::default())
-        }
-        Act::DisconnectByHand { .. } => machine.disconnect_by_hand(&format!("{}.default", key.0), &name),
-        Act::ExitByItself { code, .. } => machine.exit(&name, *code, false),
-        _ => Ok(()),
-    };
-    drop(done);
+    format!("{}.{}", key.0, key.1)
 }
 
 fn run_foreign(machine: &SimMachine, like_ours: bool) {

@@ -22,7 +22,7 @@ use longshore_bus::envelope::{Gone, VERSION};
 use longshore_bus::memory::{Access, BrokerConfig, ClientOptions, Faults, MemoryBroker};
 use longshore_bus::{DeviceId, Message, Properties, Topic, codec};
 use longshore_controller::{Controller, ControllerConfig, ControllerHandle};
-use longshore_crds::{Device, DeviceSpec};
+use longshore_crds::{Device, DeviceSpec, Workload};
 use longshore_standalone::apiserver::{ApiServer, Backing, Config, Kinds, Uids, suffix_from};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -32,7 +32,7 @@ use tokio::time::{Instant, sleep_until};
 use super::faults::Traps;
 use super::planted::{Plant, Planted};
 
-pub(super) const TENANT: &str = "default";
+const TENANT: &str = "default";
 pub(super) const DEVICE: &str = "dev1";
 /// The controller's client id on the bus.
 pub(super) const CONTROLLER: &str = "controller";
@@ -111,7 +111,7 @@ pub(super) struct Site {
     pub(super) machine: SimMachine,
     pub(super) broker: MemoryBroker,
     pub(super) disk: MemoryStorage,
-    pub(super) client: kube::Client,
+    client: kube::Client,
     pub(super) traps: Traps,
     planted: Planted,
     clock: Arc<dyn Clock>,
@@ -160,9 +160,11 @@ impl Site {
             machine,
         };
         site.declare_identity().await;
-        let devices: Api<Device> = Api::namespaced(site.client.clone(), TENANT);
         let device = Device::new(DEVICE, DeviceSpec::default());
-        devices.create(&PostParams::default(), &device).await.unwrap();
+        site.devices()
+            .create(&PostParams::default(), &device)
+            .await
+            .unwrap();
         site.start_controller().await;
         site.start_agent().await;
         site
@@ -186,6 +188,14 @@ impl Site {
             ..Secret::default()
         };
         secrets.create(&PostParams::default(), &secret).await.unwrap();
+    }
+
+    pub(super) fn workloads(&self) -> Api<Workload> {
+        Api::namespaced(self.client.clone(), TENANT)
+    }
+
+    pub(super) fn devices(&self) -> Api<Device> {
+        Api::namespaced(self.client.clone(), TENANT)
     }
 
     fn ids(&mut self) -> IdSource {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use kube::Api;
 use kube::api::ListParams;
-use longshore_crds::{Device, Workload};
+use longshore_crds::conditions::{self, ConditionType};
 
 use super::judge::{Broken, Rule, broken};
-use super::site::{DEVICE, Site, TENANT};
+use super::site::{DEVICE, Site};
 use super::wishes::{Image, Presence, Wishes};
 
 /// A workload whose newest generation is told to be ready can be so, and everything it takes was made.
@@ -16,10 +15,10 @@ pub(super) async fn ready_is_true(
     wishes: &Wishes,
     ever_made: &BTreeSet<[String; 4]>,
 ) -> Result<(), Broken> {
-    let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
+    let workloads = site.workloads();
     for object in workloads.list(&ListParams::default()).await.unwrap() {
         let status = object.status.unwrap_or_default();
-        let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
+        let ready = conditions::find(&status.conditions, ConditionType::Ready);
         let wish = wishes
             .workloads
             .iter()
@@ -52,11 +51,11 @@ pub(super) async fn ready_is_true(
 /// The versions of all objects that only a change may write.
 pub(super) async fn versions(site: &Site) -> Vec<String> {
     let mut versions = Vec::new();
-    let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
+    let workloads = site.workloads();
     for workload in workloads.list(&ListParams::default()).await.unwrap() {
         versions.extend(workload.metadata.resource_version);
     }
-    let devices: Api<Device> = Api::namespaced(site.client.clone(), TENANT);
+    let devices = site.devices();
     versions.extend(devices.get(DEVICE).await.unwrap().metadata.resource_version);
     versions
 }
@@ -64,7 +63,7 @@ pub(super) async fn versions(site: &Site) -> Vec<String> {
 /// What the objects' statuses do not say as it is.
 pub(super) async fn statuses(site: &Site, wishes: &Wishes) -> Vec<Broken> {
     let mut words = Vec::new();
-    let workloads: Api<Workload> = Api::namespaced(site.client.clone(), TENANT);
+    let workloads = site.workloads();
     for wish in &wishes.workloads {
         let object = workloads.get_opt(wish.name).await.unwrap();
         let declared = wish.presence == Presence::Declared;
@@ -82,21 +81,17 @@ pub(super) async fn statuses(site: &Site, wishes: &Wishes) -> Vec<Broken> {
         if status.observed_generation != object.metadata.generation {
             words.push(format!("{}: an older generation is told of", wish.name));
         }
-        let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
+        let ready = conditions::find(&status.conditions, ConditionType::Ready);
         let ready = ready.is_some_and(|c| c.status == "True");
         if ready != wish.is_sound() && !wish.suspend && !wishes.paused {
             words.push(format!("{}: Ready is {ready}", wish.name));
         }
     }
-    let devices: Api<Device> = Api::namespaced(site.client.clone(), TENANT);
+    let devices = site.devices();
     let status = devices.get(DEVICE).await.unwrap().status.unwrap_or_default();
-    for wanted in ["Connected", "RuntimeReady"] {
-        let is = status
-            .conditions
-            .iter()
-            .any(|c| c.type_ == wanted && c.status == "True");
-        if !is {
-            words.push(format!("the device is not {wanted}"));
+    for wanted in [ConditionType::Connected, ConditionType::RuntimeReady] {
+        if conditions::find(&status.conditions, wanted).is_none_or(|c| c.status != "True") {
+            words.push(format!("the device is not {}", wanted.as_str()));
         }
     }
     let told = |words| Broken {

@@ -287,6 +287,17 @@ impl Wishes {
         all[pick as usize % all.len()]
     }
 
+    /// The workload that a number picks.
+    pub(super) fn pick_workload(&self, pick: u32) -> usize {
+        pick as usize % self.workloads.len()
+    }
+
+    /// The same, if it is declared.
+    pub(super) fn declared(&self, pick: u32) -> Option<usize> {
+        let w = self.pick_workload(pick);
+        (self.workloads[w].presence == Presence::Declared).then_some(w)
+    }
+
     pub(super) fn touch_workload(&mut self, workload: usize) {
         let wish = &self.workloads[workload];
         self.touched

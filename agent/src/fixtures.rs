@@ -5,7 +5,9 @@ use longshore_plan::desired::{DesiredContainer, DesiredSet, DesiredWorkload, Dri
 use longshore_plan::hash::{config_digest, spec_hash};
 use longshore_plan::names::{ContainerKey, DnsLabel, EngineId};
 use longshore_plan::observed::{Applied, ContainerState, Health, Observed, ObservedContainer, RuntimeState};
-use longshore_plan::spec::{ContainerBehaviour, ContainerConfig, ContainerSpec, Probe, ProbeAction};
+use longshore_plan::spec::{
+    ContainerBehaviour, ContainerConfig, ContainerSpec, Port, Probe, ProbeAction, Protocol,
+};
 
 pub(crate) const SITE: &str = "site-a";
 
@@ -81,6 +83,17 @@ pub(crate) fn hello(image: &str) -> DesiredSet {
         workloads: vec![workload("hello", vec![container("hello", "web", image)])],
         ..DesiredSet::default()
     }
+}
+
+/// Has the container take a port of the device.
+pub(crate) fn publish(container: &mut DesiredContainer, port: u16) {
+    container.spec.ports.push(Port {
+        container_port: port,
+        host_port: Some(port),
+        host_ip: None,
+        protocol: Protocol::Tcp,
+    });
+    rehash(container);
 }
 
 pub(crate) fn rehash(container: &mut DesiredContainer) {

@@ -2,7 +2,7 @@
 
 use longshore_plan::desired::DesiredSet;
 use longshore_plan::observed::{FailureReason, HostPort, Retry};
-use longshore_plan::spec::{Port, Protocol};
+use longshore_plan::spec::Protocol;
 
 use super::harness::*;
 use crate::runtime::RuntimeErrorKind;
@@ -16,13 +16,7 @@ const PORT: HostPort = HostPort {
 fn with_port() -> DesiredSet {
     let mut desired = hello("hello:2");
     let web = &mut desired.workloads[0].containers[0];
-    web.spec.ports.push(Port {
-        container_port: 8080,
-        host_port: Some(PORT.port),
-        host_ip: None,
-        protocol: PORT.protocol,
-    });
-    rehash(web);
+    publish(web, PORT.port);
     desired
 }
 

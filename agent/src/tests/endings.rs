@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use longshore_bus::envelope::{CorrelationId, ResponseEnvelope, Status, action, error_code};
 use longshore_plan::desired::DesiredSet;
-use longshore_plan::spec::{Port, Protocol};
 use longshore_plan::step::PlanCommand;
 use serde_json::{Value, json};
 
@@ -20,13 +19,7 @@ fn publish_slow(world: &World) {
 
 fn with_port(mut desired: DesiredSet) -> DesiredSet {
     let web = &mut desired.workloads[0].containers[0];
-    web.spec.ports.push(Port {
-        container_port: 8080,
-        host_port: Some(8080),
-        host_ip: None,
-        protocol: Protocol::Tcp,
-    });
-    rehash(web);
+    publish(web, 8080);
     desired
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_plan::desired::{DesiredSet, DesiredWorkload, Removal, RemovalReason};
 use longshore_plan::observed::ContainerState;
-use longshore_plan::spec::{Port, Protocol, RestartPolicy};
+use longshore_plan::spec::RestartPolicy;
 
 use super::harness::*;
 use crate::runtime::RuntimeErrorKind;
@@ -22,13 +22,7 @@ fn job(image: &str, policy: RestartPolicy) -> DesiredWorkload {
 
 fn with_port(mut workload: DesiredWorkload) -> DesiredWorkload {
     let container = &mut workload.containers[0];
-    container.spec.ports.push(Port {
-        container_port: 80,
-        host_port: Some(80),
-        host_ip: None,
-        protocol: Protocol::Tcp,
-    });
-    rehash(container);
+    publish(container, 80);
     workload
 }
 

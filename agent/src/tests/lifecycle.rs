@@ -6,7 +6,7 @@ use longshore_plan::desired::{
 use longshore_plan::observed::{FailureReason, Health, HostPort, Retry};
 use longshore_plan::spec::{
     ContentDigest, ContentFile, ContentRef, Dependency, DependencyCondition, EnvSource, EnvVar, Mount,
-    MountSource, OnConfigChange, Port, Protocol, Resources, RestartPolicy,
+    MountSource, OnConfigChange, Protocol, Resources, RestartPolicy,
 };
 
 use super::harness::*;
@@ -473,13 +473,7 @@ async fn a_port_that_is_taken_is_named() {
     world.machine.occupy_port(port, true);
     let mut desired = hello("hello:1");
     let web = &mut desired.workloads[0].containers[0];
-    web.spec.ports.push(Port {
-        container_port: 8080,
-        host_port: Some(8080),
-        host_ip: None,
-        protocol: Protocol::Tcp,
-    });
-    rehash(web);
+    publish(web, 8080);
     world.drive(&desired, 20).await;
     assert_eq!(
         world.failure("hello", "web").unwrap().reason,

@@ -1,7 +1,7 @@
 use longshore_plan::desired::OnFailure;
 use longshore_plan::names::EngineId;
 use longshore_plan::observed::{FailureReason, HostPort, Retry};
-use longshore_plan::spec::{Port, Protocol, RestartPolicy};
+use longshore_plan::spec::{Protocol, RestartPolicy};
 
 use super::harness::*;
 use crate::runtime::sim::{Behaviour, Op, SimImage, by_hand};
@@ -222,13 +222,7 @@ async fn a_port_somebody_else_holds_costs_the_old_one_no_stop_and_heals() {
     world.machine.occupy_port(port, true);
     let mut desired = hello("hello:2");
     let web = &mut desired.workloads[0].containers[0];
-    web.spec.ports.push(Port {
-        container_port: 8080,
-        host_port: Some(8080),
-        host_ip: None,
-        protocol: Protocol::Tcp,
-    });
-    rehash(web);
+    publish(web, 8080);
     world.drive(&desired, 20).await;
     let failure = world.failure("hello", "web").unwrap();
     assert_eq!(failure.reason, FailureReason::PortConflict);
